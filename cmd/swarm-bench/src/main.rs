@@ -1,0 +1,3 @@
+//! Measures a cluster.
+
+fn main() {}

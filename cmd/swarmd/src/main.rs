@@ -1,0 +1,3 @@
+//! The daemon: one per machine.
+
+fn main() {}

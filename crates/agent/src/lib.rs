@@ -1,0 +1,1 @@
+//! Connects a node to its managers and runs what they assign.

@@ -1,0 +1,1 @@
+//! Allocates what services ask for as a function of committed objects.

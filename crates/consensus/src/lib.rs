@@ -1,0 +1,1 @@
+//! raft-rs as a state machine of inputs and effects.

@@ -1,0 +1,1 @@
+//! Sessions, heartbeats and assignment sets.

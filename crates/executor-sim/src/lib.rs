@@ -1,0 +1,1 @@
+//! Pretends to run tasks, by script.

@@ -1,0 +1,1 @@
+//! What an executor of tasks must do.

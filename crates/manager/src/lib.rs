@@ -1,0 +1,1 @@
+//! Everything a manager does.

@@ -1,0 +1,1 @@
+//! One supervisor: agent always, manager when the certificate says so.

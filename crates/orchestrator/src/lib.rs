@@ -1,0 +1,1 @@
+//! Turns services into tasks: one reconciler over slots.

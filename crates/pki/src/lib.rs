@@ -1,0 +1,1 @@
+//! Join tokens, certificate issuance and rotation.

@@ -1,0 +1,1 @@
+//! Drives one raft member: storage, peers, apply.

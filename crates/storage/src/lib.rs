@@ -1,0 +1,1 @@
+//! Raft log, snapshot files and the node-local database.

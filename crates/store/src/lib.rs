@@ -1,0 +1,1 @@
+//! The replicated tables: indexes, snapshots, actions and the change feed.

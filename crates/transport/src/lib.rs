@@ -1,0 +1,1 @@
+//! TLS listeners and channels with certificates that change at run time.

@@ -1,0 +1,1 @@
+//! Ids, objects and task states of a cluster.

@@ -1,0 +1,1 @@
+//! Checks every spec field and names the one that is wrong.
