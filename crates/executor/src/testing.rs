@@ -1,0 +1,71 @@
+//! Tasks for the tests of executors. Never used by production code.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use types::entropy::SeededEntropy;
+use types::service::ServiceSpec;
+use types::task::TaskStatus;
+use types::{
+    Annotations, ContainerSpec, Meta, NodeId, Runtime, ServiceId, Task, TaskId, TaskSpec, TaskState,
+};
+
+/// Entropy that differs between calls and between processes: an engine may still hold the
+/// containers of an earlier test run.
+pub fn entropy() -> SeededEntropy {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let nanos = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |age| {
+            age.as_secs() * 1_000_000_000 + u64::from(age.subsec_nanos())
+        });
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
+    SeededEntropy::new(nanos ^ (u64::from(std::process::id()) << 40) ^ (call << 20))
+}
+
+/// A node id no other call returns.
+pub fn node_id() -> NodeId {
+    NodeId::random(&mut entropy())
+}
+
+/// A task of slot 1 of a service, with a container spec to fill in.
+pub fn task(service: &str, fill: impl FnOnce(&mut ContainerSpec)) -> Task {
+    task_of(service, |spec| {
+        if let Some(container) = spec.task.container_mut() {
+            fill(container);
+        }
+    })
+}
+
+/// A task of slot 1 of a service, with a service spec to fill in.
+pub fn task_of(service: &str, fill: impl FnOnce(&mut ServiceSpec)) -> Task {
+    let mut spec = ServiceSpec {
+        annotations: Annotations::named(service),
+        task: TaskSpec {
+            runtime: Runtime::Container(Box::default()),
+            ..TaskSpec::default()
+        },
+        ..ServiceSpec::default()
+    };
+    fill(&mut spec);
+    let mut entropy = entropy();
+    Task {
+        id: TaskId::random(&mut entropy),
+        meta: Meta::default(),
+        service_spec: Arc::new(spec),
+        spec_version: Some(1),
+        service_id: Some(ServiceId::random(&mut entropy)),
+        slot: 1,
+        node_id: None,
+        annotations: None,
+        status: TaskStatus::default(),
+        desired_state: TaskState::Running,
+        networks: Vec::new(),
+        endpoint: None,
+        log_driver: None,
+        assigned_generic_resources: Vec::new(),
+        job_iteration: None,
+        volumes: Vec::new(),
+    }
+}
