@@ -46,14 +46,29 @@ impl State {
     }
 }
 
-struct Step<'a> {
+/// A transaction being applied. An error leaves the state half changed: apply to a clone.
+pub(crate) struct Step<'a> {
     state: &'a mut State,
     at: Timestamp,
     changes: Vec<Change>,
 }
 
-impl Step<'_> {
-    fn run(&mut self, action: &Action) -> Result<(), ApplyError> {
+impl<'a> Step<'a> {
+    /// Starts on a state whose version is already that of the transaction.
+    pub(crate) fn new(state: &'a mut State, at: Timestamp) -> Self {
+        Self {
+            state,
+            at,
+            changes: Vec::new(),
+        }
+    }
+
+    /// What changed so far.
+    pub(crate) fn into_changes(self) -> Vec<Change> {
+        self.changes
+    }
+
+    pub(crate) fn run(&mut self, action: &Action) -> Result<(), ApplyError> {
         match action {
             Action::Create(object) => self.create(object),
             Action::Update(object) => self.update(object),

@@ -12,6 +12,7 @@ use types::Timestamp;
 use crate::action::{Action, Transaction};
 use crate::change::Commit;
 use crate::error::ApplyError;
+use crate::plan::Draft;
 use crate::state::State;
 
 /// A transaction that is committed: the state it made and what it changed.
