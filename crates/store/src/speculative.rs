@@ -82,6 +82,27 @@ impl Speculative {
         Ok((tx, commit))
     }
 
+    /// Accepts a transaction that was drafted on the head. The returned transaction must be the
+    /// next proposal of this term.
+    ///
+    /// # Panics
+    /// If the draft was not made from the present head: the caller holds the view while drafting.
+    pub fn accept(&mut self, draft: Draft) -> (Transaction, Arc<Commit>) {
+        let (tx, commit, state) = draft.finish();
+        assert_eq!(
+            tx.version,
+            self.head.version() + 1,
+            "drafts are made on the head"
+        );
+        let commit = Arc::new(commit);
+        self.head = state.clone();
+        self.in_flight.push_back(Commitment {
+            state,
+            commit: commit.clone(),
+        });
+        (tx, commit)
+    }
+
     /// Takes the oldest transaction in flight if it made `version`: it is committed now, and
     /// need not be applied again.
     pub fn commit(&mut self, version: u64) -> Option<Commitment> {
