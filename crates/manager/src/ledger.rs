@@ -1,0 +1,386 @@
+//! The manager's hold on the tables: committed state for readers, the speculative view for the
+//! leader's writers, and the feeds of both.
+//!
+//! No lock here is held across a wait. A writer drafts on the head of the speculative view,
+//! hands the encoded transaction to the log while it still holds the view, so that the order of
+//! the log is the order of the drafts, and waits for the commit afterwards.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use store::{Commit, Draft, History, Plan, Resume, Speculative, State, Transaction};
+use tokio::sync::{oneshot, watch};
+use types::Timestamp;
+
+use crate::clock;
+
+/// Changes kept for readers of the feeds. A reader that is further behind reads afresh; the
+/// bound is a few tens of megabytes at worst and far above what a healthy reader lags.
+const HISTORY_CHANGES_MAX: usize = 100_000;
+
+/// Transactions in flight before writers wait. Far above what one log append gathers, low enough
+/// that losing leadership loses little work.
+const IN_FLIGHT_MAX: usize = 4_096;
+
+/// Actions in one transaction of a plan: keeps log entries well under a megabyte.
+const PLAN_ACTIONS_MAX: usize = 5_000;
+
+/// How a proposal ended.
+pub type Proposal = oneshot::Receiver<Result<(), ProposeFailure>>;
+
+/// Why a proposal did not commit, as far as anybody knows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeFailure {
+    /// It is not in the log and never will be.
+    #[error("{0}")]
+    Refused(String),
+    /// Leadership was lost while it was in flight: it may or may not commit.
+    #[error(
+        "leadership was lost before the write was known to be safe; check whether it took effect"
+    )]
+    Unknown,
+}
+
+/// Where transactions go to be replicated.
+pub trait Log: Send + Sync + 'static {
+    /// Appends a proposal made in `term`. Calls in one term are appended in their order; once
+    /// one is refused, all later ones of that term are.
+    fn propose(&self, term: u64, data: Bytes) -> Proposal;
+}
+
+/// Why a write did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError<E> {
+    /// This manager does not lead.
+    #[error("this manager is not the leader")]
+    NotLeader,
+    /// The draft was refused by its own checks.
+    #[error(transparent)]
+    Refused(E),
+    /// The log did not take it, or its fate is unknown.
+    #[error(transparent)]
+    Log(ProposeFailure),
+}
+
+struct Leading {
+    view: Speculative,
+    feed: History,
+}
+
+/// The tables of one manager.
+pub struct Ledger {
+    committed: ArcSwap<State>,
+    committed_version: watch::Sender<u64>,
+    feed: Mutex<History>,
+    leading: Mutex<Option<Leading>>,
+    moved: Condvar,
+    room: tokio::sync::Notify,
+    log: Box<dyn Log>,
+    encode: fn(&Transaction) -> Bytes,
+}
+
+impl Ledger {
+    /// The ledger of a manager whose tables are at `state`.
+    pub fn new(state: State, log: Box<dyn Log>, encode: fn(&Transaction) -> Bytes) -> Arc<Self> {
+        let version = state.version();
+        Arc::new(Self {
+            committed: ArcSwap::from_pointee(state),
+            committed_version: watch::Sender::new(version),
+            feed: Mutex::new(History::new(version, HISTORY_CHANGES_MAX)),
+            leading: Mutex::new(None),
+            moved: Condvar::new(),
+            room: tokio::sync::Notify::new(),
+            log,
+            encode,
+        })
+    }
+
+    /// The committed state.
+    pub fn state(&self) -> Arc<State> {
+        self.committed.load_full()
+    }
+
+    /// A reader of the committed feed that starts after the returned state.
+    pub fn subscribe(self: &Arc<Self>) -> (Arc<State>, Cursor) {
+        let version = self.committed_version.subscribe();
+        let state = self.state();
+        let cursor = Cursor {
+            ledger: self.clone(),
+            seen: state.version(),
+            version,
+        };
+        (state, cursor)
+    }
+
+    /// Begins leadership of `term`; everything committed before it is applied.
+    pub fn lead(&self, term: u64) {
+        let mut leading = self.leading();
+        let state = State::clone(&self.state());
+        let feed = History::new(state.version(), HISTORY_CHANGES_MAX);
+        *leading = Some(Leading {
+            view: Speculative::new(term, state),
+            feed,
+        });
+        self.moved.notify_all();
+    }
+
+    /// Ends leadership; what is in flight is forgotten here, whether it commits or not.
+    pub fn follow(&self) {
+        *self.leading() = None;
+        self.moved.notify_all();
+        self.room.notify_waiters();
+    }
+
+    /// The term this manager leads, if it does.
+    pub fn term(&self) -> Option<u64> {
+        self.leading().as_ref().map(|l| l.view.term())
+    }
+
+    /// Drafts a transaction with `edit`, proposes it and waits until it is committed.
+    ///
+    /// # Errors
+    /// If this manager does not lead, `edit` refuses, or the log does.
+    pub async fn write<R, E>(
+        &self,
+        edit: impl FnOnce(&mut Draft) -> Result<R, E>,
+    ) -> Result<R, WriteError<E>> {
+        self.wait_for_room().await;
+        let (result, proposal) = self.draft(edit)?;
+        match proposal {
+            None => Ok(result),
+            Some(proposal) => match proposal.await {
+                Ok(Ok(())) => Ok(result),
+                Ok(Err(failure)) => Err(WriteError::Log(failure)),
+                Err(_) => Err(WriteError::Log(ProposeFailure::Unknown)),
+            },
+        }
+    }
+
+    fn draft<R, E>(
+        &self,
+        edit: impl FnOnce(&mut Draft) -> Result<R, E>,
+    ) -> Result<(R, Option<Proposal>), WriteError<E>> {
+        let mut guard = self.leading();
+        let leading = guard.as_mut().ok_or(WriteError::NotLeader)?;
+        let mut draft = Draft::new(leading.view.head(), clock::now());
+        let result = edit(&mut draft).map_err(WriteError::Refused)?;
+        if draft.is_empty() {
+            return Ok((result, None));
+        }
+        let proposal = self.accept(leading, draft);
+        Ok((result, Some(proposal)))
+    }
+
+    fn accept(&self, leading: &mut Leading, draft: Draft) -> Proposal {
+        let term = leading.view.term();
+        let (tx, commit) = leading.view.accept(draft);
+        leading.feed.push(commit);
+        let proposal = self.log.propose(term, (self.encode)(&tx));
+        self.moved.notify_all();
+        proposal
+    }
+
+    async fn wait_for_room(&self) {
+        loop {
+            let room = self.room.notified();
+            let full = |l: &Leading| l.view.in_flight() >= IN_FLIGHT_MAX;
+            if !self.leading().as_ref().is_some_and(full) {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    /// Proposes what still fits of a plan, and forgets about the rest.
+    ///
+    /// Returns the proposals, oldest first, and how many steps were dropped; `None` if `term` is
+    /// over.
+    pub fn propose_plan(&self, term: u64, plan: Plan) -> Option<(Vec<Proposal>, usize)> {
+        let mut proposals = Vec::new();
+        let mut dropped = 0;
+        let mut steps = plan.steps.into_iter().peekable();
+        while steps.peek().is_some() {
+            let mut guard = self.leading();
+            let leading = guard.as_mut().filter(|l| l.view.term() == term)?;
+            let mut draft = Draft::new(leading.view.head(), clock::now());
+            while draft.len() < PLAN_ACTIONS_MAX
+                && let Some(step) = steps.next()
+            {
+                if let Err(reason) = draft.add(step) {
+                    tracing::debug!(%reason, "step of a plan dropped");
+                    dropped += 1;
+                }
+            }
+            if !draft.is_empty() {
+                proposals.push(self.accept(leading, draft));
+            }
+        }
+        Some((proposals, dropped))
+    }
+
+    /// Waits until the head of `term` is newer than `seen` or the deadline has passed, then
+    /// returns the head and what led to it; `None` if the term is over.
+    pub fn head_after(&self, term: u64, seen: u64, deadline: Option<Instant>) -> Option<Head> {
+        let mut guard = self.leading();
+        loop {
+            let leading = guard.as_ref().filter(|l| l.view.term() == term)?;
+            let timed_out = deadline.is_some_and(|d| Instant::now() >= d);
+            if leading.view.head().version() > seen || timed_out {
+                let state = leading.view.head().clone();
+                return Some(Head {
+                    state,
+                    news: leading.feed.after(seen, usize::MAX),
+                });
+            }
+            guard = match deadline {
+                None => self.moved.wait(guard).unwrap_or_else(|e| e.into_inner()),
+                Some(d) => {
+                    let span = d.saturating_duration_since(Instant::now());
+                    let waited = self
+                        .moved
+                        .wait_timeout(guard, span.max(Duration::from_micros(1)));
+                    waited.unwrap_or_else(|e| e.into_inner()).0
+                }
+            };
+        }
+    }
+
+    /// Waits until fewer than half the allowed transactions are in flight, or the term is over.
+    pub fn wait_until_roomy(&self, term: u64) {
+        let mut guard = self.leading();
+        while guard
+            .as_ref()
+            .is_some_and(|l| l.view.term() == term && l.view.in_flight() > IN_FLIGHT_MAX / 2)
+        {
+            guard = self.moved.wait(guard).unwrap_or_else(|e| e.into_inner());
+        }
+    }
+
+    /// Applies a committed entry of `term` whose transaction is encoded in `data`.
+    ///
+    /// # Panics
+    /// If the entry does not follow from the tables: managers have diverged, and going on would
+    /// spread the damage.
+    pub fn apply(&self, term: u64, data: &[u8], decode: impl Fn(&[u8]) -> Transaction) {
+        let expected = self.committed_version.borrow().wrapping_add(1);
+        let own = {
+            let mut guard = self.leading();
+            let leading = guard.as_mut().filter(|l| l.view.term() == term);
+            leading.and_then(|l| l.view.commit(expected))
+        };
+        match own {
+            Some(done) => self.publish(Arc::new(done.state), done.commit),
+            None => {
+                let mut state = State::clone(&self.state());
+                let commit = state
+                    .apply(&decode(data))
+                    .unwrap_or_else(|e| panic!("a committed entry cannot be applied: {e}"));
+                self.publish(Arc::new(state), Arc::new(commit));
+            }
+        }
+    }
+
+    fn publish(&self, state: Arc<State>, commit: Arc<Commit>) {
+        let version = state.version();
+        let mut feed = lock(&self.feed);
+        feed.push(commit);
+        self.committed.store(state);
+        drop(feed);
+        self.committed_version.send_replace(version);
+        self.moved.notify_all();
+        self.room.notify_waiters();
+    }
+
+    /// Replaces everything by a state received from the leader.
+    pub fn restore(&self, state: State) {
+        let version = state.version();
+        *lock(&self.feed) = History::new(version, HISTORY_CHANGES_MAX);
+        self.committed.store(Arc::new(state));
+        self.committed_version.send_replace(version);
+    }
+
+    fn leading(&self) -> MutexGuard<'_, Option<Leading>> {
+        lock(&self.leading)
+    }
+}
+
+/// A poisoned lock means that a holder panicked; the panic stops the manager, and until it has,
+/// readers may go on.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// The speculative head, and what led to it.
+pub struct Head {
+    /// Committed state plus everything in flight.
+    pub state: State,
+    /// The commits since the version asked for.
+    pub news: Resume,
+}
+
+/// A reader of the committed feed.
+pub struct Cursor {
+    ledger: Arc<Ledger>,
+    seen: u64,
+    version: watch::Receiver<u64>,
+}
+
+/// What a reader of the committed feed gets.
+pub enum News {
+    /// The commits since the last call, and the state after them.
+    Commits(Vec<Arc<Commit>>, Arc<State>),
+    /// The reader fell behind, or the tables were replaced: everything may have changed.
+    Afresh(Arc<State>),
+}
+
+/// Commits handed to a reader at once, so that one call stays short.
+const NEWS_COMMITS_MAX: usize = 256;
+
+impl Cursor {
+    /// Waits for what comes after what was last seen. Safe to cancel: nothing is lost.
+    ///
+    /// Returns `None` when the manager is gone.
+    pub async fn next(&mut self) -> Option<News> {
+        let seen = self.seen;
+        self.version.wait_for(|v| *v != seen).await.ok()?;
+        Some(self.take())
+    }
+
+    /// What came after what was last seen, if anything did.
+    pub fn try_next(&mut self) -> Option<News> {
+        let newest = *self.version.borrow_and_update();
+        (newest != self.seen).then(|| self.take())
+    }
+
+    /// The version last seen.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    fn take(&mut self) -> News {
+        let (resume, state) = {
+            let feed = lock(&self.ledger.feed);
+            (feed.after(self.seen, NEWS_COMMITS_MAX), self.ledger.state())
+        };
+        match resume {
+            Resume::Commits(commits) if state.version() >= self.seen && !commits.is_empty() => {
+                self.seen = commits.last().map_or(self.seen, |c| c.version);
+                News::Commits(commits, state)
+            }
+            _ => {
+                self.seen = state.version();
+                News::Afresh(state)
+            }
+        }
+    }
+}
+
+/// A moment `after` from now on the clock that [`Ledger::head_after`] uses.
+pub fn deadline(now: Timestamp, at: Timestamp) -> Instant {
+    Instant::now() + at.since(now)
+}
+
+#[cfg(test)]
+mod tests;

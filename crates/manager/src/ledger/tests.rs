@@ -1,0 +1,130 @@
+//! Tests of the ledger with a log that commits when told to.
+
+use std::collections::VecDeque;
+
+use store::{Action, ApplyError};
+use types::{Annotations, Extension, ExtensionId, Meta};
+
+use super::*;
+use crate::entropy::SystemEntropy;
+
+#[derive(Default)]
+struct HeldLog(Mutex<VecDeque<(u64, oneshot::Sender<Result<(), ProposeFailure>>)>>);
+
+impl Log for Arc<HeldLog> {
+    fn propose(&self, term: u64, _data: Bytes) -> Proposal {
+        let (sender, receiver) = oneshot::channel();
+        lock(&self.0).push_back((term, sender));
+        receiver
+    }
+}
+
+fn setup() -> (Arc<HeldLog>, Arc<Ledger>) {
+    let log = Arc::new(HeldLog::default());
+    let ledger = Ledger::new(State::default(), Box::new(log.clone()), |_| Bytes::new());
+    (log, ledger)
+}
+
+fn commit_one(log: &HeldLog, ledger: &Ledger) {
+    let (term, done) = lock(&log.0).pop_front().expect("something was proposed");
+    ledger.apply(term, &[], |_| {
+        panic!("the leader does not decode its own entries")
+    });
+    done.send(Ok(())).expect("the writer waits");
+}
+
+fn create(draft: &mut Draft, name: &str) -> Result<(), store::Dropped> {
+    let extension = Extension {
+        id: ExtensionId::random(&mut SystemEntropy),
+        meta: Meta::default(),
+        annotations: Annotations::named(name),
+        description: String::new(),
+    };
+    draft.add(store::Step::unguarded(Action::Create(extension.into())))
+}
+
+#[tokio::test]
+async fn a_follower_refuses_to_write() {
+    let (_, ledger) = setup();
+    let result = ledger.write(|draft| create(draft, "a")).await;
+    assert!(matches!(result, Err(WriteError::NotLeader)));
+}
+
+#[tokio::test]
+async fn writes_are_seen_by_writers_at_once_and_by_readers_when_committed() {
+    let (log, ledger) = setup();
+    ledger.lead(1);
+    let (_, first) = ledger.draft(|draft| create(draft, "a")).unwrap();
+    let again = ledger.draft(|draft| create(draft, "a"));
+    let Err(WriteError::Refused(store::Dropped::Action(ApplyError::NameTaken { .. }))) = again
+    else {
+        panic!("the name is taken by a write in flight");
+    };
+    let (_, second) = ledger.draft(|draft| create(draft, "b")).unwrap();
+    assert!(ledger.state().extensions().is_empty());
+    commit_one(&log, &ledger);
+    assert_eq!(ledger.state().extensions().len(), 1);
+    first.unwrap().await.unwrap().unwrap();
+    commit_one(&log, &ledger);
+    second.unwrap().await.unwrap().unwrap();
+    assert_eq!(ledger.state().extensions().len(), 2);
+}
+
+#[tokio::test]
+async fn what_was_in_flight_at_deposition_is_applied_if_it_commits_later() {
+    let (log, ledger) = setup();
+    ledger.lead(1);
+    let mut tx = None;
+    ledger.draft(|draft| create(draft, "a")).unwrap();
+    let head = ledger.head_after(1, 0, Some(Instant::now())).unwrap();
+    let extension = head.state.extensions().iter().next().unwrap().clone();
+    tx.replace(Transaction {
+        version: 1,
+        at: extension.meta.created_at,
+        actions: vec![Action::Create(store::Object::Extension(extension))],
+    });
+    ledger.follow();
+    assert!(ledger.head_after(1, 0, None).is_none());
+    lock(&log.0).clear();
+    ledger.apply(1, &[], |_| tx.clone().unwrap());
+    assert_eq!(ledger.state().extensions().len(), 1);
+}
+
+#[tokio::test]
+async fn a_cursor_gets_every_commit_once_and_in_order() {
+    let (log, ledger) = setup();
+    let (_, mut cursor) = ledger.subscribe();
+    ledger.lead(1);
+    for name in ["a", "b", "c"] {
+        ledger.draft(|draft| create(draft, name)).unwrap();
+    }
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let (term, done) = lock(&log.0).pop_front().unwrap();
+        ledger.apply(term, &[], |_| unreachable!());
+        held.push(done);
+    }
+    let Some(News::Commits(commits, state)) = cursor.next().await else {
+        panic!("kept")
+    };
+    assert_eq!(
+        commits.iter().map(|c| c.version).collect::<Vec<_>>(),
+        [1, 2, 3]
+    );
+    assert_eq!(state.extensions().len(), 3);
+    assert!(cursor.try_next().is_none());
+    ledger.restore(State::default());
+    assert!(matches!(cursor.next().await, Some(News::Afresh(_))));
+}
+
+#[test]
+#[should_panic(expected = "cannot be applied")]
+fn an_entry_that_does_not_fit_stops_the_manager() {
+    let (_, ledger) = setup();
+    let tx = Transaction {
+        version: 7,
+        at: Timestamp::ZERO,
+        actions: Vec::new(),
+    };
+    ledger.apply(1, &[], |_| tx.clone());
+}
