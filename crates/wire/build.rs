@@ -21,7 +21,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     files.sort();
     let descriptors = protox::compile(&files, [&root])?;
     let builder = tonic_prost_build::configure().btree_map(".");
-    let builder = PAYLOAD_FIELDS.iter().fold(builder, |builder, path| builder.bytes(path));
+    let builder = PAYLOAD_FIELDS
+        .iter()
+        .fold(builder, |builder, path| builder.bytes(path));
     builder.compile_fds(descriptors)?;
     Ok(())
 }
@@ -32,7 +34,10 @@ fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
         let path = entry?.path();
         if path.is_dir() {
             collect(&path, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "proto") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "proto")
+        {
             println!("cargo::rerun-if-changed={}", path.display());
             files.push(path);
         }

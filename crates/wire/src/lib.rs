@@ -5,14 +5,27 @@
 //!
 //! Generated types stop here: nothing but this crate and the code at an RPC boundary uses them.
 
+pub mod convert;
+pub mod log;
+mod record;
+pub mod snapshot;
+
 pub use docker::swarmkit::v1 as api;
+pub use record::RecordError;
 
 /// Packages with SwarmKit's names and numbers.
 pub mod docker {
     /// SwarmKit's packages.
     pub mod swarmkit {
         /// SwarmKit's only version.
-        #[expect(missing_docs, clippy::all, reason = "generated code")]
+        #[expect(
+            missing_docs,
+            clippy::all,
+            clippy::allow_attributes,
+            clippy::allow_attributes_without_reason,
+            clippy::too_many_lines,
+            reason = "generated code"
+        )]
         pub mod v1 {
             tonic::include_proto!("docker.swarmkit.v1");
         }
@@ -22,7 +35,14 @@ pub mod docker {
 /// Packages of this project.
 pub mod swarm {
     /// First version.
-    #[expect(missing_docs, clippy::all, reason = "generated code")]
+    #[expect(
+        missing_docs,
+        clippy::all,
+        clippy::allow_attributes,
+        clippy::allow_attributes_without_reason,
+        clippy::too_many_lines,
+        reason = "generated code"
+    )]
     pub mod v1 {
         tonic::include_proto!("swarm.v1");
     }
