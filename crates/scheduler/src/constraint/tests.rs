@@ -1,0 +1,124 @@
+//! Claims about the constraint language, with SwarmKit's rules as numbers.
+
+use super::*;
+use crate::testing::{labelled, node};
+use types::NodeRole;
+
+fn holds(text: &str, node: &Node) -> bool {
+    matches(&parse(text).expect(text), node)
+}
+
+#[test]
+fn every_key_of_swarmkit_reads_its_part_of_the_node() {
+    let mut n = node(7);
+    n.role = NodeRole::Manager;
+    n.status.addr = "10.1.2.3".into();
+    let id = n.id;
+    for text in [
+        &format!("node.id=={id}"),
+        "node.hostname == HOST-7",
+        "node.role==Manager",
+        "node.role!=worker",
+        "node.platform.os==linux",
+        "node.platform.arch==x86_64",
+        "NODE.Ip==10.1.2.3",
+        "node.ip==10.1.0.0/16",
+        "node.ip!=10.2.0.0/16",
+        "node.ip==0.0.0.0/0",
+    ] {
+        assert!(holds(text, &n), "{text}");
+    }
+    for text in [
+        "node.platform.arch==amd64",
+        "node.ip==10.1.2.4",
+        "node.ip==::/0",
+        "node.role==worker",
+        "node.hostname==host",
+    ] {
+        assert!(!holds(text, &n), "{text}");
+    }
+}
+
+#[test]
+fn a_label_name_keeps_its_case_and_its_value_does_not_matter_in_case() {
+    let n = labelled(1, "Rack", "East");
+    assert!(holds("node.labels.Rack==east", &n));
+    assert!(holds("Node.Labels.Rack==EAST", &n));
+    assert!(!holds("node.labels.rack==east", &n));
+}
+
+#[test]
+fn a_missing_label_fails_equality_and_passes_inequality() {
+    let n = node(1);
+    assert!(!holds("node.labels.rack==east", &n));
+    assert!(holds("node.labels.rack!=east", &n));
+    assert!(!holds("engine.labels.disk==ssd", &n));
+    let mut silent = node(2);
+    silent.description = None;
+    assert!(holds("engine.labels.disk!=ssd", &silent));
+    assert!(!holds("node.platform.os==linux", &silent));
+}
+
+#[test]
+fn wildcards_have_no_meaning() {
+    let n = labelled(1, "rack", "east");
+    assert!(!holds("node.labels.rack==*", &n));
+    assert!(!holds("node.labels.rack==/east/", &n));
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_nearest_known_one() {
+    for (text, want) in [
+        ("node.role.==x", "node.role"),
+        ("node.hostnme==x", "node.hostname"),
+        ("node.label.rack==x", "node.labels.rack"),
+        ("engine.label.disk==x", "engine.labels.disk"),
+        ("node.platform.arh==x", "node.platform.arch"),
+        ("hostname==x", "node.hostname"),
+    ] {
+        match parse(text) {
+            Err(ParseError::UnknownKey { nearest, .. }) => assert_eq!(nearest, want, "{text}"),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn malformed_expressions_are_refused_with_the_reason() {
+    let refused = |text: &str| parse(text).expect_err(text).to_string();
+    assert!(refused("node.role=worker").contains("write KEY==VALUE"));
+    assert!(refused("node.role==").contains("no value"));
+    assert!(refused("==worker").contains("malformed key"));
+    assert!(refused("1node==worker").contains("malformed key"));
+    assert!(refused("n==worker").contains("at least two characters"));
+    assert!(refused("node.labels.==x").contains("write node.labels.NAME"));
+    assert!(refused("node.role==a!=b").contains("'!'"));
+    assert!(refused("node.labels.a==käse").contains("'ä'"));
+    assert!(refused("node.ip==10.0.0.0/33").contains("10.0.0.0/8"));
+    assert!(refused("node.ip==host").contains("IP address"));
+    assert!(refused("").contains("no operator"));
+}
+
+#[test]
+fn all_expressions_must_hold_and_an_unreadable_one_never_does() {
+    let n = labelled(1, "rack", "east");
+    let all = |texts: &[&str]| {
+        let texts: Vec<String> = texts.iter().map(|t| (*t).to_owned()).collect();
+        check_all(&texts, &n)
+    };
+    assert!(all(&[]));
+    assert!(all(&["node.labels.rack==east", "node.role==worker"]));
+    assert!(!all(&["node.labels.rack==east", "node.role==manager"]));
+    assert!(!all(&["nonsense"]));
+}
+
+#[test]
+fn an_expression_prints_as_it_is_understood() {
+    for text in [
+        "node.labels.rack==east",
+        "node.ip!=10.0.0.0/8",
+        "node.ip==::1",
+    ] {
+        assert_eq!(parse(text).unwrap().to_string(), text);
+    }
+}
