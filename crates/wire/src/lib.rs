@@ -9,6 +9,11 @@ pub mod convert;
 pub mod log;
 mod record;
 pub mod snapshot;
+#[cfg(any(test, feature = "testgen"))]
+pub mod testgen;
+
+#[cfg(test)]
+mod tests;
 
 pub use docker::swarmkit::v1 as api;
 pub use record::RecordError;

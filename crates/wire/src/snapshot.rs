@@ -23,6 +23,9 @@ const MAGIC: [u8; 8] = *b"swarmsn\x01";
 /// Bytes of a frame's length.
 const LENGTH_BYTES: usize = 4;
 
+/// Bytes of the tag before each item of a frame.
+const TAG_BYTES: usize = 1;
+
 /// Bytes after which a frame is closed: small against a manager's memory, large against the cost
 /// of a message.
 pub const FRAME_BYTES: usize = 256 * 1024;
@@ -150,7 +153,8 @@ impl<'a> Writer<'a> {
         let mut items = Vec::new();
         let mut bytes = 0;
         while let Some(item) = self.next_item() {
-            bytes += item.encoded_len();
+            let length = item.encoded_len();
+            bytes += TAG_BYTES + prost::length_delimiter_len(length) + length;
             if bytes > FRAME_BYTES && !items.is_empty() {
                 self.pending = Some(item);
                 break;
