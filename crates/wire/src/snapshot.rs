@@ -17,8 +17,11 @@ use types::{ClusterId, Driver, NetworkId, Service, ServiceId, Task};
 use crate::record::{self, RecordError, Shared};
 use crate::swarm::v1::{self, snapshot_frame::Frame, snapshot_item::Item};
 
+/// It rises when an older manager could misread a snapshot.
+const FORMAT: u8 = 1;
+
 /// What every stream begins with; the last byte is the format.
-const MAGIC: [u8; 8] = *b"swarmsn\x01";
+const MAGIC: [u8; 8] = [b's', b'w', b'a', b'r', b'm', b's', b'n', FORMAT];
 
 /// Bytes of a frame's length.
 const LENGTH_BYTES: usize = 4;
@@ -52,7 +55,7 @@ pub enum SnapshotError {
     #[error("this is no snapshot: it begins with other bytes")]
     Magic,
     /// The stream was written by a newer version.
-    #[error("the snapshot has format {found}, this version reads {}: upgrade this manager", MAGIC[7])]
+    #[error("the snapshot has format {found}, this version reads {FORMAT}: upgrade this manager")]
     Format {
         /// Its format.
         found: u8,
@@ -210,7 +213,7 @@ fn frame(prefix: &[u8], frame: Frame) -> Bytes {
     let length = message.encoded_len();
     let mut out = BytesMut::with_capacity(prefix.len() + LENGTH_BYTES + length);
     out.put_slice(prefix);
-    // One object is limited to far less than 4 GiB; a frame that is too large is refused on reading.
+    // An object is far smaller than 4 GiB; a frame that is too large is refused on reading.
     out.put_u32_le(u32::try_from(length).unwrap_or(u32::MAX));
     message.encode_raw(&mut out);
     out.freeze()
