@@ -1,0 +1,195 @@
+//! The TLS listener of a manager.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_stream::Stream;
+use tracing::{debug, warn};
+
+use crate::connection::Connection;
+use crate::credentials::Credentials;
+use crate::net::{TcpListener, TcpStream};
+
+/// A peer that has not finished its handshake by then is dropped.
+const HANDSHAKE_MS_MAX: u64 = 5_000;
+/// Handshakes under way at one time. Each holds a socket and some 50 KiB; a thousand nodes that
+/// reconnect at once pass in a few rounds, and silent peers cannot take more than this.
+const HANDSHAKES_MAX: usize = 256;
+/// Connections that are ready but not yet taken by the server. The server takes them at once, so a
+/// few are enough.
+const READY_MAX: usize = 16;
+/// Pause after the system refuses to accept, for example out of file descriptors.
+const ACCEPT_RETRY_MS: u64 = 100;
+
+/// A bound TCP port that speaks TLS with the node's current credentials.
+#[derive(Debug)]
+pub struct Listener {
+    tcp: TcpListener,
+    credentials: Arc<Credentials>,
+    addr: SocketAddr,
+}
+
+/// Connections that are ready; dropping it closes the port.
+#[derive(Debug)]
+pub struct Incoming {
+    ready: mpsc::Receiver<Connection>,
+    accepting: AbortHandle,
+}
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another process has it.
+    #[error(
+        "cannot listen on {addr}: the port is in use by another process; stop it or choose another \
+         address"
+    )]
+    InUse {
+        /// The address.
+        addr: String,
+    },
+    /// No such address here.
+    #[error("cannot listen on {addr}: this machine has no such address")]
+    NoSuchAddress {
+        /// The address.
+        addr: String,
+    },
+    /// A process serves this local socket.
+    #[error(
+        "cannot listen on {addr}: another process answers there; stop it or choose another path"
+    )]
+    Answered {
+        /// The path.
+        addr: String,
+    },
+    /// Anything else the system says.
+    #[error("cannot listen on {addr}: {source}")]
+    System {
+        /// The address.
+        addr: String,
+        /// The system's word.
+        source: io::Error,
+    },
+}
+
+// === impl BindError ===
+
+impl BindError {
+    pub(crate) fn new(addr: String, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::InUse { addr },
+            io::ErrorKind::AddrNotAvailable => Self::NoSuchAddress { addr },
+            _ => Self::System { addr, source },
+        }
+    }
+}
+
+// === impl Listener ===
+
+impl Listener {
+    /// Binds an address; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// [`BindError`] in one sentence.
+    pub async fn bind(addr: SocketAddr, credentials: Arc<Credentials>) -> Result<Self, BindError> {
+        let failed = |source| BindError::new(addr.to_string(), source);
+        let tcp = TcpListener::bind(addr).await.map_err(failed)?;
+        let addr = tcp.local_addr().map_err(failed)?;
+        Ok(Self {
+            tcp,
+            credentials,
+            addr,
+        })
+    }
+
+    /// The bound address.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Starts accepting.
+    #[must_use]
+    pub fn incoming(self) -> Incoming {
+        let (sender, ready) = mpsc::channel(READY_MAX);
+        Incoming::new(ready, tokio::spawn(self.accept(sender)).abort_handle())
+    }
+
+    /// Runs until it is aborted; its handshakes end with it.
+    async fn accept(self, ready: mpsc::Sender<Connection>) {
+        let permits = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+        let mut handshakes = JoinSet::new();
+        loop {
+            while handshakes.try_join_next().is_some() {}
+            let Ok(permit) = permits.clone().acquire_owned().await else {
+                return;
+            };
+            let (stream, addr) = match self.tcp.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    warn!(%error, addr = %self.addr, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(ACCEPT_RETRY_MS)).await;
+                    continue;
+                }
+            };
+            let acceptor = TlsAcceptor::from(self.credentials.current().server.clone());
+            let ready = ready.clone();
+            handshakes.spawn(async move {
+                let _permit = permit;
+                match handshake(acceptor, stream, addr).await {
+                    // The server is gone only when it shuts down.
+                    Ok(connection) => drop(ready.send(connection).await),
+                    Err(error) => debug!(%error, peer = %addr, "TLS handshake failed"),
+                }
+            });
+        }
+    }
+}
+
+async fn handshake(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    addr: SocketAddr,
+) -> io::Result<Connection> {
+    stream.set_nodelay(true)?;
+    let limit = Duration::from_millis(HANDSHAKE_MS_MAX);
+    let stream = timeout(limit, acceptor.accept(stream))
+        .await
+        .map_err(|_| {
+            io::Error::new(io::ErrorKind::TimedOut, "the peer did not finish in time")
+        })??;
+    Connection::tls(stream, addr)
+}
+
+// === impl Incoming ===
+
+impl Incoming {
+    pub(crate) fn new(ready: mpsc::Receiver<Connection>, accepting: AbortHandle) -> Self {
+        Self { ready, accepting }
+    }
+}
+
+impl Stream for Incoming {
+    type Item = io::Result<Connection>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut()
+            .ready
+            .poll_recv(cx)
+            .map(|ready| ready.map(Ok))
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
