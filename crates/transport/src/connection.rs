@@ -1,5 +1,6 @@
 //! An accepted connection and who is at its other end.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -9,6 +10,7 @@ use std::task::{Context, Poll};
 use pki::Identity;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
 use crate::net::{TcpStream, UnixStream};
@@ -37,6 +39,16 @@ pub enum PeerInfo {
 pub struct Connection {
     io: Io,
     peer: PeerInfo,
+    closed: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+/// Closes all connections of a listener, also those it has handed out.
+///
+/// A server that shuts down waits for its connections; streams that nobody ends would hold it up for
+/// ever. After its grace period it closes them with this.
+#[derive(Clone, Debug, Default)]
+pub struct Closer {
+    token: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -58,11 +70,29 @@ impl PeerInfo {
     }
 }
 
+// === impl Closer ===
+
+impl Closer {
+    /// Closes every connection now; new ones are closed as soon as they are used.
+    pub fn close(&self) {
+        self.token.cancel();
+    }
+
+    /// Each connection waits on a token of its own, so that they do not share a lock.
+    fn closed(&self) -> Pin<Box<WaitForCancellationFutureOwned>> {
+        Box::pin(self.token.child_token().cancelled_owned())
+    }
+}
+
 // === impl Connection ===
 
 impl Connection {
     /// A finished handshake; fails if the peer's certificate is no node's.
-    pub(crate) fn tls(stream: TlsStream<TcpStream>, addr: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn tls(
+        stream: TlsStream<TcpStream>,
+        addr: SocketAddr,
+        closer: &Closer,
+    ) -> io::Result<Self> {
         let (_, session) = stream.get_ref();
         let peer = match session.peer_certificates().and_then(<[_]>::first) {
             None => PeerInfo::Anonymous { addr },
@@ -74,16 +104,19 @@ impl Connection {
                 }
             }
         };
+        let closed = closer.closed();
         Ok(Self {
             io: Io::Tls(Box::new(stream)),
             peer,
+            closed,
         })
     }
 
-    pub(crate) fn local(stream: UnixStream) -> Self {
+    pub(crate) fn local(stream: UnixStream, closer: &Closer) -> Self {
         Self {
             io: Io::Local(stream),
             peer: PeerInfo::Local,
+            closed: closer.closed(),
         }
     }
 
@@ -108,7 +141,12 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().io {
+        let this = self.get_mut();
+        // HTTP/2 is always reading: an error here ends the connection whatever else it does.
+        if this.closed.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        match &mut this.io {
             Io::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
             Io::Local(stream) => Pin::new(stream).poll_read(cx, buf),
         }

@@ -54,6 +54,8 @@ enum Trust {
 }
 
 type Stream = Prefetched<TlsStream<TcpStream>>;
+type Io = TokioIo<Stream>;
+type Opening = Pin<Box<dyn Future<Output = Result<Io, DialError>> + Send>>;
 
 // === impl Dialer ===
 
@@ -134,12 +136,8 @@ impl Dialer {
         &self,
         addr: &str,
         node_id: Option<NodeId>,
-    ) -> impl tower::Service<
-        http::Uri,
-        Response = TokioIo<Stream>,
-        Error = DialError,
-        Future = Pin<Box<dyn Future<Output = Result<TokioIo<Stream>, DialError>> + Send>>,
-    > + Send
+    ) -> impl tower::Service<http::Uri, Response = Io, Error = DialError, Future = Opening>
+    + Send
     + 'static {
         let (trust, addr) = (self.trust.clone(), addr.to_owned());
         tower::service_fn(move |_: http::Uri| {
@@ -148,7 +146,7 @@ impl Dialer {
                 let stream = open(&trust, &addr, node_id).await?;
                 Ok(TokioIo::new(stream))
             };
-            Box::pin(opened) as Pin<Box<dyn Future<Output = _> + Send>>
+            Box::pin(opened) as Opening
         })
     }
 }

@@ -190,10 +190,9 @@ impl Forwarder {
         // Held while dialling, so that a burst of calls makes one connection.
         let mut cached = self.cached.lock().await;
         let generation = self.credentials.current().generation();
-        if let Some(found) = cached.as_ref() {
-            if found.leader == *leader && found.generation == generation {
-                return Ok(found.channel.clone());
-            }
+        let fits = |found: &&Cached| found.leader == *leader && found.generation == generation;
+        if let Some(found) = cached.as_ref().filter(fits) {
+            return Ok(found.channel.clone());
         }
         *cached = None;
         let channel = self.dialer.connect_to(&leader.addr, leader.node_id).await?;

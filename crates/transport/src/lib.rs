@@ -25,7 +25,7 @@ mod server;
 mod until_moved;
 mod verify;
 
-pub use connection::{Connection, PeerInfo};
+pub use connection::{Closer, Connection, PeerInfo};
 pub use credentials::{Credentials, ReplaceError, Snapshot};
 pub use dial_error::{ClockOff, DialError, RefusedBecause, explain};
 pub use dialer::{Dialer, connect_local};

@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_stream::Stream;
 use tracing::{debug, warn};
 
-use crate::connection::Connection;
+use crate::connection::{Closer, Connection};
 use crate::credentials::Credentials;
 use crate::net::{TcpListener, TcpStream};
 
@@ -41,6 +41,7 @@ pub struct Listener {
 #[derive(Debug)]
 pub struct Incoming {
     ready: mpsc::Receiver<Connection>,
+    closer: Closer,
     accepting: AbortHandle,
 }
 
@@ -119,12 +120,11 @@ impl Listener {
     /// Starts accepting.
     #[must_use]
     pub fn incoming(self) -> Incoming {
-        let (sender, ready) = mpsc::channel(READY_MAX);
-        Incoming::new(ready, tokio::spawn(self.accept(sender)).abort_handle())
+        Incoming::start(|ready, closer| self.accept(ready, closer))
     }
 
     /// Runs until it is aborted; its handshakes end with it.
-    async fn accept(self, ready: mpsc::Sender<Connection>) {
+    async fn accept(self, ready: mpsc::Sender<Connection>, closer: Closer) {
         let permits = Arc::new(Semaphore::new(HANDSHAKES_MAX));
         let mut handshakes = JoinSet::new();
         loop {
@@ -141,10 +141,10 @@ impl Listener {
                 }
             };
             let acceptor = TlsAcceptor::from(self.credentials.current().server.clone());
-            let ready = ready.clone();
+            let (ready, closer) = (ready.clone(), closer.clone());
             handshakes.spawn(async move {
                 let _permit = permit;
-                match handshake(acceptor, stream, addr).await {
+                match handshake(acceptor, stream, addr, &closer).await {
                     // The server is gone only when it shuts down.
                     Ok(connection) => drop(ready.send(connection).await),
                     Err(error) => debug!(%error, peer = %addr, "TLS handshake failed"),
@@ -158,6 +158,7 @@ async fn handshake(
     acceptor: TlsAcceptor,
     stream: TcpStream,
     addr: SocketAddr,
+    closer: &Closer,
 ) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
     let limit = Duration::from_millis(HANDSHAKE_MS_MAX);
@@ -166,14 +167,31 @@ async fn handshake(
         .map_err(|_| {
             io::Error::new(io::ErrorKind::TimedOut, "the peer did not finish in time")
         })??;
-    Connection::tls(stream, addr)
+    Connection::tls(stream, addr, closer)
 }
 
 // === impl Incoming ===
 
 impl Incoming {
-    pub(crate) fn new(ready: mpsc::Receiver<Connection>, accepting: AbortHandle) -> Self {
-        Self { ready, accepting }
+    /// Runs an accept loop that ends with the result.
+    pub(crate) fn start<F>(accept: impl FnOnce(mpsc::Sender<Connection>, Closer) -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (sender, ready) = mpsc::channel(READY_MAX);
+        let closer = Closer::default();
+        let accepting = tokio::spawn(accept(sender, closer.clone())).abort_handle();
+        Self {
+            ready,
+            closer,
+            accepting,
+        }
+    }
+
+    /// A handle that closes all connections of this listener.
+    #[must_use]
+    pub fn closer(&self) -> Closer {
+        self.closer.clone()
     }
 }
 

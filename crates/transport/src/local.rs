@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use crate::connection::Connection;
+use crate::connection::{Closer, Connection};
 use crate::listener::{BindError, Incoming};
 use crate::net::{UnixListener, UnixStream};
 
@@ -16,8 +16,6 @@ use crate::net::{UnixListener, UnixStream};
 const DIRECTORY_MODE: u32 = 0o700;
 /// Mode of the socket itself.
 const SOCKET_MODE: u32 = 0o600;
-/// Connections that are ready but not yet taken by the server, which takes them at once.
-const READY_MAX: usize = 16;
 /// Pause after the system refuses to accept.
 const ACCEPT_RETRY_MS: u64 = 100;
 
@@ -75,16 +73,19 @@ impl LocalListener {
     /// Starts accepting.
     #[must_use]
     pub fn incoming(self) -> Incoming {
-        let (sender, ready) = mpsc::channel(READY_MAX);
-        Incoming::new(ready, tokio::spawn(self.accept(sender)).abort_handle())
+        Incoming::start(|ready, closer| self.accept(ready, closer))
     }
 
     /// Runs until it is aborted or the server is gone.
-    async fn accept(self, ready: mpsc::Sender<Connection>) {
+    async fn accept(self, ready: mpsc::Sender<Connection>, closer: Closer) {
         loop {
             match self.unix.accept().await {
                 Ok((stream, _)) => {
-                    if ready.send(Connection::local(stream)).await.is_err() {
+                    if ready
+                        .send(Connection::local(stream, &closer))
+                        .await
+                        .is_err()
+                    {
                         return;
                     }
                 }

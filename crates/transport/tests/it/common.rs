@@ -23,7 +23,8 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tower::{Service, ServiceExt};
 use transport::{
-    Caller, ClusterView, Credentials, GateLayer, Leader, LeaderAddress, Listener, server_builder,
+    Caller, Closer, ClusterView, Credentials, GateLayer, Leader, LeaderAddress, Listener,
+    server_builder,
 };
 use types::{ClusterId, NodeId, NodeRole, Timestamp};
 
@@ -152,12 +153,14 @@ pub struct Running {
     pub addr: SocketAddr,
     pub credentials: Arc<Credentials>,
     pub view: Arc<View>,
+    pub closer: Closer,
     serving: AbortHandle,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.serving.abort();
+        self.closer.close();
     }
 }
 
@@ -170,14 +173,17 @@ pub async fn serve(credentials: Arc<Credentials>, leader: Leader) -> Running {
     let view = View::new(leader);
     let gate = GateLayer::new(credentials.clone(), view.clone());
     let name = credentials.identity().node_id.to_string();
+    let incoming = listener.incoming();
+    let closer = incoming.closer();
     let served = server_builder()
         .layer(gate)
-        .serve_with_incoming(echo(name), listener.incoming());
+        .serve_with_incoming(echo(name), incoming);
     let serving = tokio::spawn(served).abort_handle();
     Running {
         addr,
         credentials,
         view,
+        closer,
         serving,
     }
 }

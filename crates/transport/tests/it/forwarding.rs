@@ -282,6 +282,33 @@ async fn open_streams_end_with_a_status_when_leadership_moves() {
 }
 
 #[tokio::test]
+async fn open_streams_end_with_a_status_when_the_leader_dies() {
+    let ca = authority();
+    let (leader, follower) = pair(&ca).await;
+    let channel = dial(&ca, worker(7), &follower).await;
+    let (_sender, body) = open_stream(&channel).await;
+    drop(leader);
+    let status = end_of(body).await;
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(
+        status
+            .message()
+            .contains("the connection to the leader broke"),
+        "{status}"
+    );
+}
+
+#[tokio::test]
+async fn a_listeners_connections_can_all_be_closed() {
+    let ca = authority();
+    let server = serve(shared(&ca, manager(LEADER)), Leader::Here).await;
+    let channel = dial(&ca, worker(7), &server).await;
+    let (_sender, mut body) = open_stream(&channel).await;
+    server.closer.close();
+    assert!(body.frame().await.is_none_or(|frame| frame.is_err()));
+}
+
+#[tokio::test]
 async fn a_follower_takes_its_renewed_certificate_to_the_leader() {
     let ca = authority();
     let (_leader, follower) = pair(&ca).await;
