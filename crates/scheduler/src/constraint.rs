@@ -37,7 +37,7 @@ pub struct Constraint {
 }
 
 /// What of a node is compared.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
     /// `node.id`.
     Id,

@@ -1,6 +1,29 @@
-//! Places tasks on nodes: filters, strategies, explanation.
+//! Places tasks on nodes: filters, ranking, explanation.
+//!
+//! [`Scheduler`] is the leader's stage between PENDING and ASSIGNED. It keeps an index of nodes
+//! and of tasks that wait, follows it change by change, and answers [`Scheduler::plan`] with
+//! assignments. [`explain`] answers for one task what the scheduler would see now, from a state
+//! alone. [`constraint`] reads placement constraints for everybody who needs them.
+//!
+//! Nothing here reads a clock, does I/O or changes a state; nothing here restarts or moves a task.
 
+mod account;
+mod candidates;
+mod classes;
 pub mod constraint;
+pub mod explain;
+mod failures;
+mod filter;
+mod index;
+mod queue;
+mod requirements;
+mod scheduler;
+mod spread;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use filter::{FILTERS, Filter};
+pub use scheduler::{STEPS_MAX, Scheduler, TEXT_INTERVAL};

@@ -1,0 +1,285 @@
+//! Classes of tasks that ask the same of a node, each with the nodes that can take them.
+//!
+//! The verdict on every node is worked out once per class and then kept current as nodes change,
+//! so that placing a task asks no rule about nodes that are out anyway.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use types::service::Endpoint;
+use types::{ServiceSpec, Task, Timestamp};
+
+use crate::filter::{self, Constraints, Counts, Filter};
+use crate::index::{Entry, NodeIndex, Place};
+use crate::queue::GroupKey;
+use crate::requirements::Requirements;
+
+/// Classes kept although no task waits in them, so that the next restart of a service finds its
+/// class worked out. 64 verdict lists of 100,000 nodes are 32 MiB.
+const IDLE_CLASSES_MAX: usize = 64;
+
+/// Names a class; never used again.
+pub(crate) type ClassId = u32;
+
+/// What the rules about a node say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// There is no node at this place.
+    Absent,
+    /// The node passes.
+    Fits,
+    /// The first rule that it fails.
+    Fails(Filter),
+}
+
+/// Tasks that ask the same of a node.
+#[derive(Debug)]
+pub(crate) struct Class {
+    /// What they ask.
+    pub(crate) asked: Requirements,
+    constraints: Constraints,
+    tasks: usize,
+    verdicts: Vec<Verdict>,
+    fitting: Vec<Place>,
+    known: bool,
+    /// What its groups wait for, while some do.
+    pub(crate) waiting: Option<Waiting>,
+}
+
+/// Groups of a class that found no room.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    /// The groups.
+    pub(crate) groups: BTreeSet<GroupKey>,
+    /// The whole verdict on every node, as far as it was looked at.
+    pub(crate) verdicts: Vec<Verdict>,
+    /// When the reason was last worked out.
+    pub(crate) told_at: Timestamp,
+    /// Whether the reason has changed since.
+    pub(crate) stale: bool,
+}
+
+/// All classes that tasks wait in, and some that tasks waited in lately.
+#[derive(Debug, Default)]
+pub(crate) struct Classes {
+    ids: BTreeMap<Arc<Requirements>, ClassId>,
+    classes: BTreeMap<ClassId, Class>,
+    /// Idle classes, longest idle first.
+    idle: Vec<ClassId>,
+    next: ClassId,
+    last: Option<Recent>,
+}
+
+/// The class of the task asked about last. Tasks come in runs of one spec, and what they share
+/// tells that they ask the same without a look at it.
+#[derive(Debug)]
+struct Recent {
+    spec: Arc<ServiceSpec>,
+    endpoint: Option<Arc<Endpoint>>,
+    id: ClassId,
+}
+
+impl Class {
+    fn new(asked: Requirements) -> Self {
+        Self {
+            constraints: filter::read_constraints(&asked),
+            asked,
+            tasks: 0,
+            verdicts: Vec::new(),
+            fitting: Vec::new(),
+            known: false,
+            waiting: None,
+        }
+    }
+
+    /// Places of nodes that pass all rules about the node itself, in order.
+    pub(crate) fn fitting(&self) -> &[Place] {
+        &self.fitting
+    }
+
+    /// Whether the node at a place passes all rules about the node itself.
+    pub(crate) fn fits(&self, place: Place) -> bool {
+        self.verdicts.get(place as usize) == Some(&Verdict::Fits)
+    }
+
+    /// The first rule that a node fails now, what runs there included.
+    pub(crate) fn verdict(&self, place: Place, entry: &Entry) -> Verdict {
+        match (self.verdicts.get(place as usize), &entry.node) {
+            (Some(Verdict::Fits), Some(node)) => {
+                match filter::check_room(&self.asked, node, &entry.account) {
+                    None => Verdict::Fits,
+                    Some(failed) => Verdict::Fails(failed),
+                }
+            }
+            (Some(verdict), Some(_)) => *verdict,
+            _ => Verdict::Absent,
+        }
+    }
+
+    /// The whole verdict on every node.
+    pub(crate) fn verdicts(&self, index: &NodeIndex) -> Vec<Verdict> {
+        index
+            .entries()
+            .map(|(place, entry)| self.verdict(place, entry))
+            .collect()
+    }
+
+    fn check(&self, entry: &Entry) -> Verdict {
+        let Some(node) = &entry.node else {
+            return Verdict::Absent;
+        };
+        match filter::check_node(&self.asked, &self.constraints, node) {
+            None => Verdict::Fits,
+            Some(failed) => Verdict::Fails(failed),
+        }
+    }
+
+    fn learn_all(&mut self, index: &NodeIndex) {
+        self.verdicts = index
+            .entries()
+            .map(|(_, entry)| self.check(entry))
+            .collect();
+        self.fitting = (0..)
+            .zip(&self.verdicts)
+            .filter(|(_, v)| **v == Verdict::Fits)
+            .map(|(place, _)| place)
+            .collect();
+        self.known = true;
+    }
+
+    fn learn(&mut self, place: Place, entry: &Entry) {
+        let verdict = self.check(entry);
+        let at = place as usize;
+        if self.verdicts.len() <= at {
+            self.verdicts.resize(at + 1, Verdict::Absent);
+        }
+        self.verdicts[at] = verdict;
+        match (verdict == Verdict::Fits, self.fitting.binary_search(&place)) {
+            (true, Err(before)) => self.fitting.insert(before, place),
+            (false, Ok(here)) => {
+                self.fitting.remove(here);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Waiting {
+    /// Takes note of the verdict on a node. Returns whether it is another than before.
+    pub(crate) fn note(&mut self, place: Place, verdict: Verdict) -> bool {
+        let at = place as usize;
+        if self.verdicts.len() <= at {
+            self.verdicts.resize(at + 1, Verdict::Absent);
+        }
+        std::mem::replace(&mut self.verdicts[at], verdict) != verdict
+    }
+
+    /// How many nodes fail each rule; nodes that pass all others are at the service's maximum.
+    pub(crate) fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for verdict in &self.verdicts {
+            match verdict {
+                Verdict::Absent => {}
+                Verdict::Fits => counts.add(Filter::MaxReplicas, 1),
+                Verdict::Fails(filter) => counts.add(*filter, 1),
+            }
+        }
+        counts
+    }
+}
+
+impl Classes {
+    /// The class of a task that waits, made if it is new.
+    pub(crate) fn enter(&mut self, task: &Task) -> ClassId {
+        let id = self.id_of(task);
+        let class = self.classes.get_mut(&id).expect("a named class is kept");
+        if class.tasks == 0 {
+            self.idle.retain(|other| *other != id);
+        }
+        class.tasks += 1;
+        id
+    }
+
+    /// A task of a class waits no more. The class is kept for a while.
+    pub(crate) fn leave(&mut self, id: ClassId) {
+        let Some(class) = self.classes.get_mut(&id) else {
+            return;
+        };
+        class.tasks -= 1;
+        if class.tasks > 0 {
+            return;
+        }
+        class.waiting = None;
+        self.idle.push(id);
+        if self.idle.len() > IDLE_CLASSES_MAX {
+            let oldest = self.idle.remove(0);
+            if let Some(class) = self.classes.remove(&oldest) {
+                self.ids.remove(&class.asked);
+            }
+            self.last = None;
+        }
+    }
+
+    /// The class of a task, whether or not it waits.
+    pub(crate) fn id_of(&mut self, task: &Task) -> ClassId {
+        let shared = task.networks.is_empty() && task.log_driver.is_none();
+        if let Some(recent) = self.last.as_ref().filter(|r| shared && r.is_like(task)) {
+            return recent.id;
+        }
+        let asked = Requirements::of(task);
+        let id = match self.ids.get(&asked) {
+            Some(id) => *id,
+            None => self.add(asked),
+        };
+        if shared {
+            self.last = Some(Recent {
+                spec: task.service_spec.clone(),
+                endpoint: task.endpoint.clone(),
+                id,
+            });
+        }
+        id
+    }
+
+    /// A class with the verdict on every node.
+    pub(crate) fn known(&mut self, id: ClassId, index: &NodeIndex) -> Option<&mut Class> {
+        let class = self.classes.get_mut(&id)?;
+        if !class.known {
+            class.learn_all(index);
+        }
+        Some(class)
+    }
+
+    /// A class that is kept.
+    pub(crate) fn get_mut(&mut self, id: ClassId) -> Option<&mut Class> {
+        self.classes.get_mut(&id)
+    }
+
+    /// The node at a place changed.
+    pub(crate) fn node_changed(&mut self, place: Place, entry: &Entry) {
+        for class in self.classes.values_mut().filter(|c| c.known) {
+            class.learn(place, entry);
+        }
+    }
+
+    fn add(&mut self, asked: Requirements) -> ClassId {
+        let id = self.next;
+        self.next += 1;
+        self.ids.insert(Arc::new(asked.clone()), id);
+        self.classes.insert(id, Class::new(asked));
+        // Idle until a task enters; a class that none enters goes with the other idle ones.
+        self.idle.push(id);
+        id
+    }
+}
+
+impl Recent {
+    fn is_like(&self, task: &Task) -> bool {
+        let endpoint = match (&self.endpoint, &task.endpoint) {
+            (None, None) => true,
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        };
+        endpoint && Arc::ptr_eq(&self.spec, &task.service_spec)
+    }
+}

@@ -1,0 +1,215 @@
+//! Nodes with what their tasks take, kept as ordered sets and counts.
+//!
+//! Every update costs what changed, not what there is. The index only follows: it never decides,
+//! and what it holds is a function of the nodes and tasks it was told of.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use types::{Node, NodeId, ServiceId, Task};
+
+use crate::account::Account;
+use crate::requirements::Load;
+
+/// Place of a node in the index; small and dense, and reused after the node is gone.
+pub(crate) type Place = u32;
+
+/// The service that tasks are counted under; tasks without one are counted together.
+pub(crate) type ServiceKey = Option<ServiceId>;
+
+/// A node and what its tasks take.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// Id.
+    pub(crate) id: NodeId,
+    /// The node; `None` while only tasks refer to it.
+    pub(crate) node: Option<Arc<Node>>,
+    /// What its tasks take.
+    pub(crate) account: Account,
+    dirty: bool,
+}
+
+/// Nodes with what their tasks take.
+#[derive(Debug, Default)]
+pub(crate) struct NodeIndex {
+    places: BTreeMap<NodeId, Place>,
+    entries: Vec<Entry>,
+    vacant: Vec<Place>,
+    by_load: BTreeSet<(u32, Place)>,
+    services: BTreeMap<ServiceKey, BTreeMap<Place, u32>>,
+    dirty: Vec<Place>,
+}
+
+impl NodeIndex {
+    /// The place of a node.
+    pub(crate) fn place(&self, id: NodeId) -> Option<Place> {
+        self.places.get(&id).copied()
+    }
+
+    /// What is at a place.
+    pub(crate) fn entry(&self, place: Place) -> &Entry {
+        &self.entries[place as usize]
+    }
+
+    /// All entries in the order of their places, vacant ones too.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (Place, &Entry)> {
+        (0..).zip(&self.entries)
+    }
+
+    /// Places of nodes, fewest active tasks first.
+    pub(crate) fn by_load(&self) -> impl Iterator<Item = Place> {
+        self.by_load.iter().map(|(_, place)| *place)
+    }
+
+    /// Active tasks of a service by place, where there are any.
+    pub(crate) fn service(&self, service: ServiceKey) -> Option<&BTreeMap<Place, u32>> {
+        self.services.get(&service)
+    }
+
+    /// Active tasks of a service at a place.
+    pub(crate) fn service_tasks(&self, service: ServiceKey, place: Place) -> u32 {
+        let places = self.services.get(&service);
+        places.and_then(|p| p.get(&place)).copied().unwrap_or(0)
+    }
+
+    /// Adds or replaces a node.
+    pub(crate) fn set_node(&mut self, node: &Arc<Node>) -> Place {
+        let place = self.place_for(node.id);
+        let entry = &mut self.entries[place as usize];
+        entry.node = Some(node.clone());
+        self.by_load.insert((entry.account.active, place));
+        self.mark(place);
+        place
+    }
+
+    /// Removes a node. What its tasks take is kept until they are gone too.
+    pub(crate) fn remove_node(&mut self, id: NodeId) -> Option<Place> {
+        let place = self.place(id)?;
+        let entry = &mut self.entries[place as usize];
+        entry.node = None;
+        self.by_load.remove(&(entry.account.active, place));
+        self.mark(place);
+        self.release(place);
+        Some(place)
+    }
+
+    /// Counts a task in, if it occupies a node.
+    pub(crate) fn add_task(&mut self, task: &Task) {
+        if let Some(node) = occupied(task) {
+            let place = self.place_for(node);
+            self.charge(place, task.service_id, &Load::of(task));
+        }
+    }
+
+    /// Counts a task out, if it occupied a node.
+    pub(crate) fn remove_task(&mut self, task: &Task) {
+        if let Some(place) = occupied(task).and_then(|node| self.place(node)) {
+            self.discharge(place, task.service_id, &Load::of(task));
+            self.release(place);
+        }
+    }
+
+    /// Counts a load in at a place.
+    pub(crate) fn charge(&mut self, place: Place, service: ServiceKey, load: &Load) {
+        let entry = &mut self.entries[place as usize];
+        let before = entry.account.active;
+        entry.account.add(load);
+        let after = entry.account.active;
+        self.reorder(place, before, after);
+        if load.active {
+            let places = self.services.entry(service).or_default();
+            *places.entry(place).or_default() += 1;
+        }
+        self.mark(place);
+    }
+
+    /// Counts a load out that was counted in there.
+    pub(crate) fn discharge(&mut self, place: Place, service: ServiceKey, load: &Load) {
+        let entry = &mut self.entries[place as usize];
+        let before = entry.account.active;
+        entry.account.remove(load);
+        let after = entry.account.active;
+        self.reorder(place, before, after);
+        if load.active {
+            self.forget_one(service, place);
+        }
+        self.mark(place);
+    }
+
+    /// Places where something changed since the last call.
+    pub(crate) fn take_dirty(&mut self) -> Vec<Place> {
+        let dirty = std::mem::take(&mut self.dirty);
+        for place in &dirty {
+            self.entries[*place as usize].dirty = false;
+        }
+        dirty
+    }
+
+    fn place_for(&mut self, id: NodeId) -> Place {
+        if let Some(place) = self.place(id) {
+            return place;
+        }
+        let entry = Entry {
+            id,
+            node: None,
+            account: Account::default(),
+            dirty: false,
+        };
+        let place = match self.vacant.pop() {
+            Some(place) => {
+                let dirty = self.entries[place as usize].dirty;
+                self.entries[place as usize] = Entry { dirty, ..entry };
+                place
+            }
+            None => {
+                self.entries.push(entry);
+                Place::try_from(self.entries.len() - 1).expect("nodes are far fewer than 2^32")
+            }
+        };
+        self.places.insert(id, place);
+        place
+    }
+
+    /// Gives a place free that neither a node nor a task needs.
+    fn release(&mut self, place: Place) {
+        let entry = &self.entries[place as usize];
+        if entry.node.is_none() && entry.account.held == 0 {
+            self.places.remove(&entry.id);
+            self.vacant.push(place);
+        }
+    }
+
+    fn reorder(&mut self, place: Place, before: u32, after: u32) {
+        if before != after && self.by_load.remove(&(before, place)) {
+            self.by_load.insert((after, place));
+        }
+    }
+
+    fn forget_one(&mut self, service: ServiceKey, place: Place) {
+        let Some(places) = self.services.get_mut(&service) else {
+            return;
+        };
+        if let Some(count) = places.get_mut(&place) {
+            *count -= 1;
+            if *count == 0 {
+                places.remove(&place);
+            }
+        }
+        if places.is_empty() {
+            self.services.remove(&service);
+        }
+    }
+
+    fn mark(&mut self, place: Place) {
+        let entry = &mut self.entries[place as usize];
+        if !entry.dirty {
+            entry.dirty = true;
+            self.dirty.push(place);
+        }
+    }
+}
+
+/// The node that a task occupies.
+pub(crate) fn occupied(task: &Task) -> Option<NodeId> {
+    task.node_id.filter(|_| task.is_active())
+}

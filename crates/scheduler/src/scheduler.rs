@@ -1,0 +1,486 @@
+//! The stage that gives tasks their nodes.
+//!
+//! It owns the indexes and works on a snapshot; it changes nothing but answers with a plan. What
+//! it counts as taken follows only the changes it is shown: within one plan it counts its own
+//! choices on top, and takes them back at the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use store::{Action, Change, Diff, Guard, Plan, State, Step};
+use types::task::message;
+use types::{
+    Entropy, GenericResource, Node, NodeId, Task, TaskId, TaskState, TaskStatus, Timestamp,
+};
+
+use crate::candidates::Search;
+use crate::classes::{ClassId, Classes, Verdict};
+use crate::failures::{Failures, has_failed};
+use crate::filter::{self, Counts, Filter};
+use crate::index::{NodeIndex, Place, ServiceKey, occupied};
+use crate::queue::{GroupKey, Queue};
+use crate::requirements::{Load, Requirements};
+
+/// Steps of one plan. Enough that the cost of a log append vanishes in it, few enough that other
+/// stages and users wait no more than some tens of milliseconds.
+pub const STEPS_MAX: usize = 10_000;
+
+/// Least time between two changed texts of why a task waits. Nodes that come and go would
+/// otherwise have every waiting task rewritten each time.
+pub const TEXT_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Gives tasks their nodes.
+#[derive(Debug)]
+pub struct Scheduler {
+    index: NodeIndex,
+    classes: Classes,
+    queue: Queue,
+    failures: Failures,
+    /// Classes in which groups wait because nothing fits.
+    waiting: BTreeSet<ClassId>,
+    /// The group tried last: the next plan goes on behind it, so that no group starves others.
+    cursor: Option<GroupKey>,
+}
+
+/// One plan being made.
+struct Run<'a> {
+    view: &'a State,
+    now: Timestamp,
+    plan: Plan,
+    /// Steps the plan may still take.
+    budget: usize,
+    /// Something was left because the plan is full.
+    full: bool,
+    /// What the plan places, to be taken back from the accounts.
+    placed: Vec<(Place, ServiceKey, Load)>,
+    /// Classes of which no node has room, and why.
+    exhausted: BTreeMap<ClassId, Arc<str>>,
+}
+
+impl Scheduler {
+    /// A scheduler that knows all of `view`: the ordinary path at the start of a leader.
+    pub fn new(view: &State, now: Timestamp) -> Self {
+        let mut scheduler = Self {
+            index: NodeIndex::default(),
+            classes: Classes::default(),
+            queue: Queue::default(),
+            failures: Failures::default(),
+            waiting: BTreeSet::new(),
+            cursor: None,
+        };
+        for node in view.nodes().iter() {
+            scheduler.index.set_node(node);
+        }
+        for task in view.tasks().iter() {
+            scheduler.task_changed(None, Some(task));
+        }
+        scheduler.failures.expire(now);
+        scheduler
+    }
+
+    /// Follows a change. Every change after the view given to [`Scheduler::new`] must be shown,
+    /// in order, those of its own plans too.
+    pub fn observe(&mut self, change: &Change) {
+        match change {
+            Change::Task(diff) => self.task_changed(diff.old.as_deref(), diff.new.as_deref()),
+            Change::Node(diff) => self.node_changed(diff),
+            _ => {}
+        }
+    }
+
+    /// What to do now: nodes for tasks that wait, an end for those not wanted any more, and a
+    /// reason for those that fit nowhere. `view` is the state after the last change observed.
+    ///
+    /// At most [`STEPS_MAX`] steps; if there is more to do, the plan asks to be woken at once.
+    /// The strategies of today draw nothing from `entropy`.
+    pub fn plan(&mut self, view: &State, now: Timestamp, _entropy: &mut dyn Entropy) -> Plan {
+        self.failures.expire(now);
+        let mut run = Run {
+            view,
+            now,
+            plan: Plan::default(),
+            budget: STEPS_MAX,
+            full: false,
+            placed: Vec::new(),
+            exhausted: BTreeMap::new(),
+        };
+        self.wake(&mut run);
+        self.end_unwanted(&mut run);
+        self.check_made_for(&mut run);
+        self.place_groups(&mut run);
+        for (place, service, load) in &run.placed {
+            self.index.discharge(*place, *service, load);
+        }
+        if run.full {
+            run.plan.wake(now);
+        }
+        run.plan
+    }
+
+    #[cfg(test)]
+    pub(crate) fn index(&self) -> &NodeIndex {
+        &self.index
+    }
+
+    #[cfg(test)]
+    pub(crate) fn waiting_tasks(&self) -> BTreeSet<TaskId> {
+        self.queue.tasks()
+    }
+
+    fn task_changed(&mut self, old: Option<&Task>, new: Option<&Task>) {
+        if !takes_alike(old, new) {
+            if let Some(old) = old {
+                self.index.remove_task(old);
+            }
+            if let Some(new) = new {
+                self.index.add_task(new);
+            }
+        }
+        if let Some(new) = new.filter(|n| has_failed(n))
+            && !old.is_some_and(has_failed)
+        {
+            self.failures.record(new);
+        }
+        self.queue.follow(old, new, &mut self.classes);
+    }
+
+    fn node_changed(&mut self, diff: &Diff<Node>) {
+        let place = match &diff.new {
+            Some(node) => Some(self.index.set_node(node)),
+            None => self.index.remove_node(diff.latest().id),
+        };
+        if let Some(place) = place {
+            self.classes.node_changed(place, self.index.entry(place));
+        }
+    }
+
+    /// Has those tried again for which a changed node may have made a difference.
+    fn wake(&mut self, run: &mut Run) {
+        let dirty = self.index.take_dirty();
+        for place in &dirty {
+            self.queue.set_unchecked(self.index.entry(*place).id);
+        }
+        for id in self.waiting.clone() {
+            if !self.wake_class(id, &dirty, run) {
+                self.waiting.remove(&id);
+            }
+        }
+    }
+
+    /// The same for one class. Returns whether any of its groups waits.
+    fn wake_class(&mut self, id: ClassId, dirty: &[Place], run: &mut Run) -> bool {
+        let Some(class) = self.classes.get_mut(id) else {
+            return false;
+        };
+        let Some(mut waiting) = class.waiting.take().filter(|w| !w.groups.is_empty()) else {
+            return false;
+        };
+        let mut room = Vec::new();
+        for place in dirty {
+            let verdict = class.verdict(*place, self.index.entry(*place));
+            waiting.stale |= waiting.note(*place, verdict);
+            if verdict == Verdict::Fits {
+                room.push(*place);
+            }
+        }
+        let text_at = waiting.told_at.plus(TEXT_INTERVAL);
+        let retell = waiting.stale && text_at <= run.now;
+        if waiting.stale && !retell {
+            run.plan.wake(text_at);
+        }
+        let most = class.asked.max_replicas;
+        for key in &waiting.groups {
+            let below = |place: &Place| {
+                most == 0 || u64::from(self.index.service_tasks(key.service, *place)) < most
+            };
+            if retell || room.iter().any(below) {
+                self.queue.set_ready(*key);
+            }
+        }
+        waiting.stale &= !retell;
+        class.waiting = Some(waiting);
+        true
+    }
+
+    /// Tasks that were given up before they had a node end here.
+    fn end_unwanted(&mut self, run: &mut Run) {
+        for id in self.queue.unwanted() {
+            let Some(task) = run.pending(id) else {
+                continue;
+            };
+            if !run.take() {
+                return;
+            }
+            let status = TaskStatus {
+                timestamp: run.now,
+                state: TaskState::Shutdown,
+                message: message("shutdown"),
+                ..TaskStatus::default()
+            };
+            run.report(task, status);
+        }
+    }
+
+    /// Checks tasks that were made for a node (those of global services) on that node alone.
+    fn check_made_for(&mut self, run: &mut Run) {
+        let nodes: Vec<NodeId> = self.queue.unchecked().take(run.budget + 1).collect();
+        for node in nodes {
+            if run.budget == 0 {
+                run.full = true;
+                return;
+            }
+            let tasks: Vec<TaskId> = self.queue.made_for(node).collect();
+            let mut settled = true;
+            for id in tasks {
+                if let Some(task) = run.pending(id) {
+                    settled &= self.check_one(task, node, run);
+                }
+            }
+            if settled {
+                self.queue.set_checked(node);
+            }
+        }
+    }
+
+    /// Places a task on the node it was made for, or says why not. Returns whether all is said
+    /// until the node changes.
+    fn check_one(&mut self, task: &Arc<Task>, node_id: NodeId, run: &mut Run) -> bool {
+        let place = self.index.place(node_id);
+        let entry = place.map(|p| self.index.entry(p));
+        let Some((place, node, account)) = place
+            .zip(entry)
+            .and_then(|(place, entry)| Some((place, entry.node.as_ref()?, &entry.account)))
+        else {
+            return run.tell(
+                task,
+                &format!("no suitable node (node {node_id} does not exist)"),
+            );
+        };
+        let asked = Requirements::of(task);
+        let constraints = filter::read_constraints(&asked);
+        let here = u64::from(self.index.service_tasks(task.service_id, place));
+        let failed = filter::check_node(&asked, &constraints, node)
+            .or_else(|| filter::check_room(&asked, node, account))
+            .or_else(|| {
+                let reached = asked.max_replicas > 0 && here >= asked.max_replicas;
+                reached.then_some(Filter::MaxReplicas)
+            });
+        if let Some(failed) = failed {
+            let mut counts = Counts::default();
+            counts.add(failed, 1);
+            return run.tell(task, &counts.text());
+        }
+        if !run.take() {
+            return false;
+        }
+        let load = Load {
+            nano_cpus: asked.nano_cpus,
+            memory_bytes: asked.memory_bytes,
+            generic: account.claim(&asked, node),
+            ports: asked.ports,
+            active: true,
+        };
+        run.assign(task, node, load.generic.clone());
+        self.index.charge(place, task.service_id, &load);
+        run.placed.push((place, task.service_id, load));
+        false
+    }
+
+    fn place_groups(&mut self, run: &mut Run) {
+        let start = self.cursor;
+        let mut wrapped = start.is_none();
+        loop {
+            let next = self.queue.next_ready(self.cursor);
+            let Some(key) = next.filter(|key| !wrapped || start.is_none_or(|s| *key <= s)) else {
+                if wrapped {
+                    self.cursor = None;
+                    return;
+                }
+                wrapped = true;
+                self.cursor = None;
+                continue;
+            };
+            if run.budget == 0 {
+                run.full = true;
+                return;
+            }
+            self.cursor = Some(key);
+            self.place_group(key, run);
+        }
+    }
+
+    fn place_group(&mut self, key: GroupKey, run: &mut Run) {
+        let Some(group) = self.queue.group(key) else {
+            return;
+        };
+        let tasks: Vec<TaskId> = group.tasks.iter().copied().take(run.budget).collect();
+        let more = group.tasks.len() > tasks.len();
+        let done = self.place_tasks(key, &tasks, run);
+        if done == tasks.len() {
+            run.full |= more;
+        } else {
+            self.defer(key, done, run);
+        }
+    }
+
+    /// Places tasks of a group in order, as many as fit. Returns how many that are.
+    fn place_tasks(&mut self, key: GroupKey, tasks: &[TaskId], run: &mut Run) -> usize {
+        if run.exhausted.contains_key(&key.class) {
+            return 0;
+        }
+        let Some(class) = self.classes.known(key.class, &self.index) else {
+            return 0;
+        };
+        let search = Search {
+            key,
+            class,
+            failed: self.failures.of(key.spec()),
+        };
+        let mut tree = search.tree(&self.index, tasks.len());
+        for (done, id) in tasks.iter().enumerate() {
+            let Some(task) = run.pending(*id) else {
+                continue;
+            };
+            let mut taken = None;
+            let found = tree.next(&mut |place| {
+                let (rank, load) = search.place(&mut self.index, place)?;
+                taken = Some(load);
+                Some(rank)
+            });
+            let (Some(place), Some(load)) = (found, taken) else {
+                return done;
+            };
+            if let Some(node) = &self.index.entry(place).node {
+                run.assign(task, node, load.generic.clone());
+            }
+            run.budget -= 1;
+            run.placed.push((place, key.service, load));
+        }
+        tasks.len()
+    }
+
+    /// The tasks of a group after the first `done` fit nowhere: they are told why, and wait.
+    fn defer(&mut self, key: GroupKey, done: usize, run: &mut Run) {
+        let text = self.reason(key, run);
+        let Some(group) = self.queue.group_mut(key) else {
+            return;
+        };
+        if group.told.as_ref() != Some(&text) {
+            for id in group.tasks.iter().skip(done) {
+                if run.pending(*id).is_some_and(|task| !run.tell(task, &text)) {
+                    return;
+                }
+            }
+            group.told = (done == 0).then_some(text);
+        }
+        self.queue.set_waiting(key);
+    }
+
+    /// Why a group fits nowhere; it is counted among those that wait.
+    fn reason(&mut self, key: GroupKey, run: &mut Run) -> Arc<str> {
+        let Some(class) = self.classes.known(key.class, &self.index) else {
+            return Arc::from("");
+        };
+        if let Some(text) = run.exhausted.get(&key.class) {
+            class.waiting.get_or_insert_default().groups.insert(key);
+            return text.clone();
+        }
+        let verdicts = class.verdicts(&self.index);
+        let waiting = class.waiting.get_or_insert_default();
+        waiting.groups.insert(key);
+        waiting.verdicts = verdicts;
+        waiting.told_at = run.now;
+        waiting.stale = false;
+        let text: Arc<str> = waiting.counts().text().into();
+        // With a maximum per node it depends on the service whether a node has room.
+        if class.asked.max_replicas == 0 {
+            run.exhausted.insert(key.class, text.clone());
+        }
+        self.waiting.insert(key.class);
+        text
+    }
+}
+
+impl<'a> Run<'a> {
+    /// A task that still waits.
+    fn pending(&self, id: TaskId) -> Option<&'a Arc<Task>> {
+        let task = self.view.tasks().get(id)?;
+        (task.status.state == TaskState::Pending).then_some(task)
+    }
+
+    /// Takes one step of the budget, if there is one left.
+    fn take(&mut self) -> bool {
+        if self.budget == 0 {
+            self.full = true;
+            return false;
+        }
+        self.budget -= 1;
+        true
+    }
+
+    fn assign(&mut self, task: &Task, node: &Node, generic: Vec<GenericResource>) {
+        let node_guard = Guard::Node {
+            id: node.id,
+            version: node.meta.version,
+        };
+        self.plan.push(Step {
+            guards: vec![task_guard(task), node_guard],
+            actions: vec![Action::Assign {
+                task: task.id,
+                node: node.id,
+                generic,
+                volumes: Vec::new(),
+            }],
+        });
+    }
+
+    /// Writes why a task waits, unless its status says so already. Returns whether it is said.
+    fn tell(&mut self, task: &Task, text: &str) -> bool {
+        if *task.status.err == *text {
+            return true;
+        }
+        if !self.take() {
+            return false;
+        }
+        let status = TaskStatus {
+            timestamp: self.now,
+            err: text.into(),
+            ..task.status.clone()
+        };
+        self.report(task, status);
+        true
+    }
+
+    fn report(&mut self, task: &Task, status: TaskStatus) {
+        let action = Action::Report {
+            task: task.id,
+            status: Box::new(status),
+        };
+        self.plan.push(Step::guarded(task_guard(task), action));
+    }
+}
+
+fn task_guard(task: &Task) -> Guard {
+    Guard::Task {
+        id: task.id,
+        version: task.meta.version,
+    }
+}
+
+/// Whether two versions of a task take the same on the same node.
+fn takes_alike(old: Option<&Task>, new: Option<&Task>) -> bool {
+    let node = |task: Option<&Task>| task.and_then(occupied);
+    if node(old).is_none() && node(new).is_none() {
+        return true;
+    }
+    let (Some(old), Some(new)) = (old, new) else {
+        return false;
+    };
+    let wanted = |task: &Task| task.desired_state <= TaskState::Complete;
+    occupied(old) == occupied(new)
+        && wanted(old) == wanted(new)
+        && Arc::ptr_eq(&old.service_spec, &new.service_spec)
+        && old.endpoint == new.endpoint
+        && old.assigned_generic_resources == new.assigned_generic_resources
+}

@@ -1,0 +1,158 @@
+//! Ranking: which of the nodes that can take a task gets it.
+//!
+//! Knows nodes by place and rank only. Whether a node still has room is asked of the caller each
+//! time one is chosen.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+
+use types::Node;
+use types::task::PlacementPreference;
+
+use crate::constraint::{Key, label_key};
+use crate::index::Place;
+
+/// How good a node is for a task; the least is the best. The order is SwarmKit's: recent
+/// failures (if they are enough to count), active tasks of the service, all active tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Rank {
+    pub(crate) failures: u32,
+    pub(crate) service_tasks: u32,
+    pub(crate) tasks: u32,
+}
+
+/// A node that can take a task. Equal ranks are decided by place: every run of the same inputs
+/// gives the same plan.
+pub(crate) type Candidate = (Rank, Place);
+
+/// The label keys that a placement spreads over. As in SwarmKit, anything but a label of the node
+/// or of its engine is ignored.
+pub(crate) fn spread_keys(preferences: &[PlacementPreference]) -> Vec<Key> {
+    preferences
+        .iter()
+        .filter_map(|PlacementPreference::Spread { descriptor }| {
+            let (prefix, name) = label_key(descriptor)?;
+            Some(match prefix {
+                "node.labels." => Key::NodeLabel(name.to_owned()),
+                _ => Key::EngineLabel(name.to_owned()),
+            })
+        })
+        .collect()
+}
+
+/// The branch a node belongs to: its value of each key, empty where it has none.
+pub(crate) fn path(keys: &[Key], node: &Node) -> Vec<String> {
+    keys.iter().map(|key| key.read(node).into_owned()).collect()
+}
+
+/// A branch of the preferences: its nodes, and the service's active tasks on all its nodes.
+#[derive(Debug, Default)]
+pub(crate) struct Leaf {
+    pub(crate) tasks: u64,
+    pub(crate) candidates: Vec<Candidate>,
+}
+
+/// Candidates by preference: one level per key, the best node first in each leaf.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    branches: Vec<Branch>,
+    root: usize,
+}
+
+#[derive(Debug)]
+enum Branch {
+    /// Children, fewest tasks first; those without room are gone.
+    Fork(BTreeSet<(u64, usize)>),
+    /// Nodes, best first; those without room are gone.
+    Leaf(BinaryHeap<Reverse<Candidate>>),
+}
+
+impl Tree {
+    /// One leaf: no preferences.
+    pub(crate) fn flat(candidates: Vec<Candidate>) -> Self {
+        Self {
+            branches: vec![leaf(candidates)],
+            root: 0,
+        }
+    }
+
+    /// A tree of leaves, all of whose paths have `depth` values.
+    pub(crate) fn new(leaves: BTreeMap<Vec<String>, Leaf>, depth: usize) -> Self {
+        let mut branches = Vec::new();
+        let mut level: BTreeMap<Vec<String>, (u64, usize)> = BTreeMap::new();
+        for (path, found) in leaves {
+            level.insert(path, (found.tasks, branches.len()));
+            branches.push(leaf(found.candidates));
+        }
+        for depth in (0..depth).rev() {
+            let mut above: BTreeMap<Vec<String>, (u64, BTreeSet<(u64, usize)>)> = BTreeMap::new();
+            for (path, (tasks, branch)) in level {
+                let (sum, children) = above.entry(path[..depth].to_vec()).or_default();
+                *sum += tasks;
+                children.insert((tasks, branch));
+            }
+            level = BTreeMap::new();
+            for (path, (tasks, children)) in above {
+                level.insert(path, (tasks, branches.len()));
+                branches.push(Branch::Fork(children));
+            }
+        }
+        match level.first_key_value() {
+            Some((_, (_, root))) => Self {
+                root: *root,
+                branches,
+            },
+            None => Self::flat(Vec::new()),
+        }
+    }
+
+    /// Gives the next task to the best node that still has room.
+    ///
+    /// `place` is asked to put it on a node and answers with the node's new rank, or `None` if
+    /// there is no room. Returns the place, or `None` if no node has room.
+    pub(crate) fn next(&mut self, place: &mut impl FnMut(Place) -> Option<Rank>) -> Option<Place> {
+        self.descend(self.root, place)
+    }
+
+    fn descend(
+        &mut self,
+        at: usize,
+        place: &mut impl FnMut(Place) -> Option<Rank>,
+    ) -> Option<Place> {
+        loop {
+            let (tasks, child) = match &mut self.branches[at] {
+                Branch::Leaf(heap) => return best(heap, place),
+                Branch::Fork(children) => children.pop_first()?,
+            };
+            if let Some(found) = self.descend(child, place) {
+                if let Branch::Fork(children) = &mut self.branches[at] {
+                    children.insert((tasks + 1, child));
+                }
+                return Some(found);
+            }
+        }
+    }
+}
+
+fn leaf(candidates: Vec<Candidate>) -> Branch {
+    Branch::Leaf(
+        candidates
+            .into_iter()
+            .map(Reverse)
+            .collect::<Vec<_>>()
+            .into(),
+    )
+}
+
+fn best(
+    heap: &mut BinaryHeap<Reverse<Candidate>>,
+    place: &mut impl FnMut(Place) -> Option<Rank>,
+) -> Option<Place> {
+    loop {
+        let Reverse((_, candidate)) = heap.pop()?;
+        if let Some(rank) = place(candidate) {
+            heap.push(Reverse((rank, candidate)));
+            return Some(candidate);
+        }
+    }
+}

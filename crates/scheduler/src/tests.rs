@@ -1,0 +1,7 @@
+//! Claims about the scheduler as a whole.
+
+mod explaining;
+mod filters;
+mod properties;
+mod ranking;
+mod waiting;
