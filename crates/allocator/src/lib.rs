@@ -1,1 +1,14 @@
-//! Allocates what services ask for as a function of committed objects.
+//! Gives services their published ports and lets tasks pass on to the scheduler.
+//!
+//! What is in use is read from the services themselves every time: nothing is remembered that a
+//! new leader would have to rebuild. What cannot be allocated is said in the status of the tasks
+//! that wait for it. Nothing here knows of nodes: host-mode ports are the scheduler's business.
+
+mod ports;
+mod stage;
+
+#[cfg(test)]
+mod tests;
+
+pub use ports::{DYNAMIC_PORTS, PortError};
+pub use stage::{ACTIONS_PER_PLAN_MAX, Allocator};
