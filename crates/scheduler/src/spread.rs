@@ -59,10 +59,13 @@ pub(crate) struct Tree {
     root: usize,
 }
 
+/// A branch with the tasks in it.
+type Child = (u64, usize);
+
 #[derive(Debug)]
 enum Branch {
     /// Children, fewest tasks first; those without room are gone.
-    Fork(BTreeSet<(u64, usize)>),
+    Fork(BTreeSet<Child>),
     /// Nodes, best first; those without room are gone.
     Leaf(BinaryHeap<Reverse<Candidate>>),
 }
@@ -79,20 +82,20 @@ impl Tree {
     /// A tree of leaves, all of whose paths have `depth` values.
     pub(crate) fn new(leaves: BTreeMap<Vec<String>, Leaf>, depth: usize) -> Self {
         let mut branches = Vec::new();
-        let mut level: BTreeMap<Vec<String>, (u64, usize)> = BTreeMap::new();
+        let mut level: BTreeMap<Vec<String>, Child> = BTreeMap::new();
         for (path, found) in leaves {
             level.insert(path, (found.tasks, branches.len()));
             branches.push(leaf(found.candidates));
         }
         for depth in (0..depth).rev() {
-            let mut above: BTreeMap<Vec<String>, (u64, BTreeSet<(u64, usize)>)> = BTreeMap::new();
+            let mut above: BTreeMap<Vec<String>, BTreeSet<Child>> = BTreeMap::new();
             for (path, (tasks, branch)) in level {
-                let (sum, children) = above.entry(path[..depth].to_vec()).or_default();
-                *sum += tasks;
-                children.insert((tasks, branch));
+                let parent = above.entry(path[..depth].to_vec()).or_default();
+                parent.insert((tasks, branch));
             }
             level = BTreeMap::new();
-            for (path, (tasks, children)) in above {
+            for (path, children) in above {
+                let tasks = children.iter().map(|(tasks, _)| tasks).sum();
                 level.insert(path, (tasks, branches.len()));
                 branches.push(Branch::Fork(children));
             }
