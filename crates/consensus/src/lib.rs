@@ -1,7 +1,7 @@
 //! One raft member as a state machine of inputs and effects.
 //!
-//! The caller pushes [`Input`]s with `Consensus::handle` and then collects [`Effects`] with
-//! `Consensus::ready` until there are none. Inputs that were pushed together share one log append.
+//! The caller pushes [`Input`]s with [`Consensus::handle`] and then collects [`Effects`] with
+//! [`Consensus::ready`] until there are none. Inputs that were pushed together share one log append.
 //!
 //! # Duties of the caller, in this order
 //!
@@ -22,9 +22,25 @@
 //! This crate never reads a clock, never draws a random number, never touches disk or network, and
 //! knows nothing of what the entries mean.
 
+mod changes;
+mod codec;
+mod config;
+mod convert;
+mod log;
+mod logger;
+mod member;
+mod membership;
+mod outbox;
+mod requests;
+mod start;
 mod types;
+mod validate;
 
+pub use config::{
+    COMMIT_WRITE_TICKS, Config, ELECTION_TICKS, HEARTBEAT_TICKS, Limits, LogLevel, LogSink,
+    MEMBER_TEXT_BYTES_MAX, PROMOTE_LAG_ENTRIES_MAX, READS_WAITING_MAX, REMOVAL_LINGER_TICKS,
+    TICK_MS,
+};
+pub use member::Consensus;
+pub use start::{ForceError, StartError, bootstrap, force_new_cluster};
 pub use types::*;
-
-/// Milliseconds between two [`Input::Tick`]s.
-pub const TICK_MS: u64 = 100;
