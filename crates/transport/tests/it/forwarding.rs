@@ -260,9 +260,9 @@ async fn open_stream(channel: &Channel) -> (mpsc::Sender<Bytes>, Body) {
 }
 
 async fn end_of(mut body: Body) -> Status {
-    let frame = body
-        .frame()
+    let frame = tokio::time::timeout(Duration::from_secs(10), body.frame())
         .await
+        .expect("the stream ends in time")
         .expect("a frame")
         .expect("an orderly end");
     Status::from_header_map(&frame.into_trailers().expect("trailers")).expect("a status")
