@@ -6,8 +6,8 @@
 //! as if the caller had come directly.
 //!
 //! Nothing here reads certificates, metadata or stores: the facts come in, the decision goes out.
-//! An RPC without a row is refused. What a service itself checks beyond the row (a node reports only
-//! its own tasks) is the service's.
+//! An RPC without a row is refused. What a service checks beyond the row (a node reports only its
+//! own tasks) is the service's.
 
 mod decide;
 mod table;

@@ -44,8 +44,8 @@ pub struct Connection {
 
 /// Closes all connections of a listener, also those it has handed out.
 ///
-/// A server that shuts down waits for its connections; streams that nobody ends would hold it up for
-/// ever. After its grace period it closes them with this.
+/// A server that shuts down waits for its connections; streams that nobody ends would hold it up
+/// for ever. After its grace period it closes them with this.
 #[derive(Clone, Debug, Default)]
 pub struct Closer {
     token: CancellationToken,

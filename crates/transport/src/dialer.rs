@@ -89,8 +89,8 @@ impl Dialer {
         })
     }
 
-    /// A channel to the manager at `HOST:PORT`, connected. It reconnects by itself when a connection
-    /// breaks, with the credentials current then.
+    /// A channel to the manager at `HOST:PORT`, connected. It reconnects by itself when it breaks,
+    /// with the credentials current then.
     ///
     /// # Errors
     /// [`DialError`] in one sentence.

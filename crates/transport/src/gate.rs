@@ -1,8 +1,8 @@
 //! The gate in front of all services of a manager.
 //!
 //! For every call, in this order: who is at the other end of the connection; whom it speaks for, if
-//! it is a manager; may it; where is it answered. Services behind the gate find the [`Caller`] in the
-//! request's extensions and never look at certificates or forwarding metadata.
+//! it is a manager; may it; where is it answered. Services behind the gate find the [`Caller`] in
+//! the request's extensions and never look at certificates or forwarding metadata.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,7 +1,7 @@
 //! TLS between nodes: listeners, channels, and the gate every call passes.
 //!
-//! - [`Credentials`] holds a node's key, chain and roots; replacing them affects every handshake from
-//!   then on and needs no restart.
+//! - [`Credentials`] holds a node's key, chain and roots; replacing them affects every handshake
+//!   from then on and needs no restart.
 //! - [`Listener`] and [`LocalListener`] accept connections and attach to each who is at its other
 //!   end.
 //! - [`Dialer`] opens HTTP/2 channels and says in one sentence why it could not.

@@ -10,8 +10,8 @@ use crate::dialer::{CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES};
 const KEEP_ALIVE_MS: u64 = 5_000;
 /// A probe without an answer for this long ends the connection.
 const KEEP_ALIVE_TIMEOUT_MS: u64 = 5_000;
-/// Calls at one time on one connection. A follower passes all its workers' long-lived streams (three
-/// each) on over one connection, so this bounds a follower at some 5,000 workers.
+/// Calls at one time on one connection. A follower passes all its workers' long-lived streams
+/// (three each) on over one connection, so this bounds a follower at some 5,000 workers.
 const STREAMS_MAX: u32 = 16_384;
 /// Bytes of headers in one request; forwarding metadata and trace headers have well below 2 KiB.
 const HEADER_BYTES_MAX: u32 = 16 * 1024;
