@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use store::{Commit, Draft, History, Plan, Resume, Speculative, State, Transaction};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use types::Timestamp;
 
 use crate::clock;
+use crate::quorum::BoxFuture;
 
 /// Changes kept for readers of the feeds. A reader that is further behind reads afresh; the
 /// bound is a few tens of megabytes at worst and far above what a healthy reader lags.
@@ -27,8 +28,8 @@ const IN_FLIGHT_MAX: usize = 4_096;
 /// Actions in one transaction of a plan: keeps log entries well under a megabyte.
 const PLAN_ACTIONS_MAX: usize = 5_000;
 
-/// How a proposal ended.
-pub type Proposal = oneshot::Receiver<Result<(), ProposeFailure>>;
+/// How a proposal ends. Dropping it does not take the proposal back.
+pub type Proposal = BoxFuture<'static, Result<(), ProposeFailure>>;
 
 /// Why a proposal did not commit, as far as anybody knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,11 +44,20 @@ pub enum ProposeFailure {
     Unknown,
 }
 
+/// One reign over the tables: a term, and how often in it the speculative view was begun anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reign {
+    /// Term of the replicated log.
+    pub term: u64,
+    /// Rises when a refused proposal made the view of this term worthless.
+    pub epoch: u64,
+}
+
 /// Where transactions go to be replicated.
 pub trait Log: Send + Sync + 'static {
-    /// Appends a proposal made in `term`. Calls in one term are appended in their order; once
-    /// one is refused, all later ones of that term are.
-    fn propose(&self, term: u64, data: Bytes) -> Proposal;
+    /// Appends a proposal made in a reign. Calls of one reign are appended in their order; once
+    /// one is refused, all later ones of that reign are, because they build on it.
+    fn propose(&self, reign: Reign, data: Bytes) -> Proposal;
 }
 
 /// Why a write did not happen.
@@ -65,6 +75,7 @@ pub enum WriteError<E> {
 }
 
 struct Leading {
+    reign: Reign,
     view: Speculative,
     feed: History,
 }
@@ -77,6 +88,7 @@ pub struct Ledger {
     leading: Mutex<Option<Leading>>,
     moved: Condvar,
     room: tokio::sync::Notify,
+    refused: watch::Sender<Option<(Reign, String)>>,
     log: Box<dyn Log>,
     encode: fn(&Transaction) -> Bytes,
 }
@@ -92,6 +104,7 @@ impl Ledger {
             leading: Mutex::new(None),
             moved: Condvar::new(),
             room: tokio::sync::Notify::new(),
+            refused: watch::Sender::new(None),
             log,
             encode,
         })
@@ -114,13 +127,25 @@ impl Ledger {
         (state, cursor)
     }
 
-    /// Begins leadership of `term`; everything committed before it is applied.
-    pub fn lead(&self, term: u64) {
+    /// The commits after version `after` up to version `upto`, if they are still kept.
+    pub fn history(&self, after: u64, upto: u64) -> Resume {
+        match lock(&self.feed).after(after, usize::MAX) {
+            Resume::Commits(mut commits) => {
+                commits.retain(|c| c.version <= upto);
+                Resume::Commits(commits)
+            }
+            Resume::Compacted => Resume::Compacted,
+        }
+    }
+
+    /// Begins a reign; everything in the log before it is applied.
+    pub fn lead(&self, reign: Reign) {
         let mut leading = self.leading();
         let state = State::clone(&self.state());
         let feed = History::new(state.version(), HISTORY_CHANGES_MAX);
         *leading = Some(Leading {
-            view: Speculative::new(term, state),
+            reign,
+            view: Speculative::new(reign.term, state),
             feed,
         });
         self.moved.notify_all();
@@ -133,9 +158,9 @@ impl Ledger {
         self.room.notify_waiters();
     }
 
-    /// The term this manager leads, if it does.
-    pub fn term(&self) -> Option<u64> {
-        self.leading().as_ref().map(|l| l.view.term())
+    /// The present reign of this manager, if it leads.
+    pub fn reign(&self) -> Option<Reign> {
+        self.leading().as_ref().map(|l| l.reign)
     }
 
     /// Drafts a transaction with `edit`, proposes it and waits until it is committed.
@@ -150,11 +175,7 @@ impl Ledger {
         let (result, proposal) = self.draft(edit)?;
         match proposal {
             None => Ok(result),
-            Some(proposal) => match proposal.await {
-                Ok(Ok(())) => Ok(result),
-                Ok(Err(failure)) => Err(WriteError::Log(failure)),
-                Err(_) => Err(WriteError::Log(ProposeFailure::Unknown)),
-            },
+            Some(proposal) => proposal.await.map(|()| result).map_err(WriteError::Log),
         }
     }
 
@@ -174,12 +195,30 @@ impl Ledger {
     }
 
     fn accept(&self, leading: &mut Leading, draft: Draft) -> Proposal {
-        let term = leading.view.term();
         let (tx, commit) = leading.view.accept(draft);
         leading.feed.push(commit);
-        let proposal = self.log.propose(term, (self.encode)(&tx));
+        let reign = leading.reign;
+        let outcome = self.log.propose(reign, (self.encode)(&tx));
         self.moved.notify_all();
-        proposal
+        let refused = self.refused.clone();
+        Box::pin(async move {
+            let outcome = outcome.await;
+            if let Err(ProposeFailure::Refused(why)) = &outcome {
+                refused.send_replace(Some((reign, why.clone())));
+            }
+            outcome
+        })
+    }
+
+    /// Waits until the log refused a proposal of a reign, and says why it did. What was drafted
+    /// in the reign after it is worthless then.
+    pub async fn refusal(&self, reign: Reign) -> String {
+        let mut refused = self.refused.subscribe();
+        let of_reign = |r: &Option<(Reign, String)>| r.as_ref().is_some_and(|r| r.0 == reign);
+        match refused.wait_for(of_reign).await.map(|r| r.clone()) {
+            Ok(Some((_, why))) => why,
+            _ => std::future::pending().await,
+        }
     }
 
     async fn wait_for_room(&self) {
@@ -195,15 +234,15 @@ impl Ledger {
 
     /// Proposes what still fits of a plan, and forgets about the rest.
     ///
-    /// Returns the proposals, oldest first, and how many steps were dropped; `None` if `term` is
-    /// over.
-    pub fn propose_plan(&self, term: u64, plan: Plan) -> Option<(Vec<Proposal>, usize)> {
+    /// Returns the proposals, oldest first, and how many steps were dropped; `None` if the reign
+    /// is over.
+    pub fn propose_plan(&self, reign: Reign, plan: Plan) -> Option<(Vec<Proposal>, usize)> {
         let mut proposals = Vec::new();
         let mut dropped = 0;
         let mut steps = plan.steps.into_iter().peekable();
         while steps.peek().is_some() {
             let mut guard = self.leading();
-            let leading = guard.as_mut().filter(|l| l.view.term() == term)?;
+            let leading = guard.as_mut().filter(|l| l.reign == reign)?;
             let mut draft = Draft::new(leading.view.head(), clock::now());
             while draft.len() < PLAN_ACTIONS_MAX
                 && let Some(step) = steps.next()
@@ -220,12 +259,12 @@ impl Ledger {
         Some((proposals, dropped))
     }
 
-    /// Waits until the head of `term` is newer than `seen` or the deadline has passed, then
-    /// returns the head and what led to it; `None` if the term is over.
-    pub fn head_after(&self, term: u64, seen: u64, deadline: Option<Instant>) -> Option<Head> {
+    /// Waits until the head of a reign is newer than `seen` or the deadline has passed, then
+    /// returns the head and what led to it; `None` if the reign is over.
+    pub fn head_after(&self, reign: Reign, seen: u64, deadline: Option<Instant>) -> Option<Head> {
         let mut guard = self.leading();
         loop {
-            let leading = guard.as_ref().filter(|l| l.view.term() == term)?;
+            let leading = guard.as_ref().filter(|l| l.reign == reign)?;
             let timed_out = deadline.is_some_and(|d| Instant::now() >= d);
             if leading.view.head().version() > seen || timed_out {
                 let state = leading.view.head().clone();
@@ -247,23 +286,24 @@ impl Ledger {
         }
     }
 
-    /// Waits until fewer than half the allowed transactions are in flight, or the term is over.
-    pub fn wait_until_roomy(&self, term: u64) {
+    /// Waits until fewer than half the allowed transactions are in flight, or the reign is over.
+    pub fn wait_until_roomy(&self, reign: Reign) {
         let mut guard = self.leading();
         while guard
             .as_ref()
-            .is_some_and(|l| l.view.term() == term && l.view.in_flight() > IN_FLIGHT_MAX / 2)
+            .is_some_and(|l| l.reign == reign && l.view.in_flight() > IN_FLIGHT_MAX / 2)
         {
             guard = self.moved.wait(guard).unwrap_or_else(|e| e.into_inner());
         }
     }
 
-    /// Applies a committed entry of `term` whose transaction is encoded in `data`.
+    /// Applies a committed entry of `term`; `decode` reads its transaction, which the leader that
+    /// made it need not do.
     ///
     /// # Panics
     /// If the entry does not follow from the tables: managers have diverged, and going on would
     /// spread the damage.
-    pub fn apply(&self, term: u64, data: &[u8], decode: impl Fn(&[u8]) -> Transaction) {
+    pub fn apply(&self, term: u64, decode: impl FnOnce() -> Transaction) {
         let expected = self.committed_version.borrow().wrapping_add(1);
         let own = {
             let mut guard = self.leading();
@@ -275,7 +315,7 @@ impl Ledger {
             None => {
                 let mut state = State::clone(&self.state());
                 let commit = state
-                    .apply(&decode(data))
+                    .apply(&decode())
                     .unwrap_or_else(|e| panic!("a committed entry cannot be applied: {e}"));
                 self.publish(Arc::new(state), Arc::new(commit));
             }

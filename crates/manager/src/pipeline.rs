@@ -12,7 +12,7 @@ use types::{Entropy, Timestamp};
 
 use crate::clock;
 use crate::entropy::SystemEntropy;
-use crate::ledger::{Ledger, Proposal, deadline};
+use crate::ledger::{Ledger, Proposal, Reign, deadline};
 
 /// A part of the pipeline: it remembers what to look at again and plans from state.
 pub trait Stage: Send {
@@ -29,21 +29,16 @@ pub trait Stage: Send {
 /// Makes the stages of a new leader, or of one that fell behind its own feed.
 pub type MakeStages = dyn Fn(&State, Timestamp) -> Vec<Box<dyn Stage>> + Send + Sync;
 
-/// Runs the stages until the term is over. Call it on a thread of its own.
+/// Runs the stages until the reign is over. Call it on a thread of its own.
 ///
 /// `proposals` takes what was proposed, so that a refused one is noticed.
-pub fn run(
-    ledger: &Ledger,
-    term: u64,
-    make: &MakeStages,
-    proposals: &mpsc::UnboundedSender<Proposal>,
-) {
-    let Some(head) = ledger.head_after(term, 0, Some(Instant::now())) else {
+pub fn run(ledger: &Ledger, reign: Reign, make: &MakeStages, proposals: &mpsc::Sender<Proposal>) {
+    let Some(head) = ledger.head_after(reign, 0, Some(Instant::now())) else {
         return;
     };
     let mut pass = Pass {
         ledger,
-        term,
+        reign,
         make,
         proposals,
         stages: make(&head.state, clock::now()),
@@ -63,9 +58,9 @@ pub fn run(
 
 struct Pass<'a> {
     ledger: &'a Ledger,
-    term: u64,
+    reign: Reign,
     make: &'a MakeStages,
-    proposals: &'a mpsc::UnboundedSender<Proposal>,
+    proposals: &'a mpsc::Sender<Proposal>,
     stages: Vec<Box<dyn Stage>>,
     head: State,
     seen: u64,
@@ -74,9 +69,9 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Takes in what changed, waiting for it until `due`. Returns false when the term is over.
+    /// Takes in what changed, waiting for it until `due`. Returns false when the reign is over.
     fn refresh(&mut self, due: Option<Instant>) -> bool {
-        let Some(head) = self.ledger.head_after(self.term, self.seen, due) else {
+        let Some(head) = self.ledger.head_after(self.reign, self.seen, due) else {
             return false;
         };
         match head.news {
@@ -94,7 +89,7 @@ impl Pass<'_> {
         true
     }
 
-    /// Runs every stage once. Returns false when the term is over.
+    /// Runs every stage once. Returns false when the reign is over.
     fn run(&mut self) -> bool {
         self.wake_at = None;
         for at in 0..self.stages.len() {
@@ -106,15 +101,15 @@ impl Pass<'_> {
             if planned == 0 {
                 continue;
             }
-            let Some((proposals, dropped)) = self.ledger.propose_plan(self.term, plan) else {
+            let Some((proposals, dropped)) = self.ledger.propose_plan(self.reign, plan) else {
                 return false;
             };
             tracing::debug!(stage = self.stages[at].name(), planned, dropped, "planned");
             for proposal in proposals {
                 // The receiver ends with the leadership, and so does this loop.
-                let _gone = self.proposals.send(proposal);
+                let _gone = self.proposals.blocking_send(proposal);
             }
-            self.ledger.wait_until_roomy(self.term);
+            self.ledger.wait_until_roomy(self.reign);
             if !self.refresh(Some(Instant::now())) {
                 return false;
             }

@@ -251,3 +251,7 @@ pub enum IssuanceState {
     /// The node is told to ask for a new one.
     Rotate,
 }
+
+/// Engine label by which our agents tell themselves from stock Docker Engines, which can only be
+/// workers.
+pub const OWN_AGENT_LABEL: &str = "swarm.agent";

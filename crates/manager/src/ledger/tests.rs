@@ -3,19 +3,22 @@
 use std::collections::VecDeque;
 
 use store::{Action, ApplyError};
+use tokio::sync::oneshot;
 use types::{Annotations, Extension, ExtensionId, Meta};
 
 use super::*;
 use crate::entropy::SystemEntropy;
 
+const FIRST: Reign = Reign { term: 1, epoch: 0 };
+
 #[derive(Default)]
 struct HeldLog(Mutex<VecDeque<(u64, oneshot::Sender<Result<(), ProposeFailure>>)>>);
 
 impl Log for Arc<HeldLog> {
-    fn propose(&self, term: u64, _data: Bytes) -> Proposal {
+    fn propose(&self, reign: Reign, _data: Bytes) -> Proposal {
         let (sender, receiver) = oneshot::channel();
-        lock(&self.0).push_back((term, sender));
-        receiver
+        lock(&self.0).push_back((reign.term, sender));
+        Box::pin(async move { receiver.await.unwrap_or(Err(ProposeFailure::Unknown)) })
     }
 }
 
@@ -27,7 +30,7 @@ fn setup() -> (Arc<HeldLog>, Arc<Ledger>) {
 
 fn commit_one(log: &HeldLog, ledger: &Ledger) {
     let (term, done) = lock(&log.0).pop_front().expect("something was proposed");
-    ledger.apply(term, &[], |_| {
+    ledger.apply(term, || {
         panic!("the leader does not decode its own entries")
     });
     done.send(Ok(())).expect("the writer waits");
@@ -53,7 +56,7 @@ async fn a_follower_refuses_to_write() {
 #[tokio::test]
 async fn writes_are_seen_by_writers_at_once_and_by_readers_when_committed() {
     let (log, ledger) = setup();
-    ledger.lead(1);
+    ledger.lead(FIRST);
     let (_, first) = ledger.draft(|draft| create(draft, "a")).unwrap();
     let again = ledger.draft(|draft| create(draft, "a"));
     let Err(WriteError::Refused(store::Dropped::Action(ApplyError::NameTaken { .. }))) = again
@@ -64,19 +67,19 @@ async fn writes_are_seen_by_writers_at_once_and_by_readers_when_committed() {
     assert!(ledger.state().extensions().is_empty());
     commit_one(&log, &ledger);
     assert_eq!(ledger.state().extensions().len(), 1);
-    first.unwrap().await.unwrap().unwrap();
+    first.unwrap().await.unwrap();
     commit_one(&log, &ledger);
-    second.unwrap().await.unwrap().unwrap();
+    second.unwrap().await.unwrap();
     assert_eq!(ledger.state().extensions().len(), 2);
 }
 
 #[tokio::test]
 async fn what_was_in_flight_at_deposition_is_applied_if_it_commits_later() {
     let (log, ledger) = setup();
-    ledger.lead(1);
+    ledger.lead(FIRST);
     let mut tx = None;
     ledger.draft(|draft| create(draft, "a")).unwrap();
-    let head = ledger.head_after(1, 0, Some(Instant::now())).unwrap();
+    let head = ledger.head_after(FIRST, 0, Some(Instant::now())).unwrap();
     let extension = head.state.extensions().iter().next().unwrap().clone();
     tx.replace(Transaction {
         version: 1,
@@ -84,9 +87,9 @@ async fn what_was_in_flight_at_deposition_is_applied_if_it_commits_later() {
         actions: vec![Action::Create(store::Object::Extension(extension))],
     });
     ledger.follow();
-    assert!(ledger.head_after(1, 0, None).is_none());
+    assert!(ledger.head_after(FIRST, 0, None).is_none());
     lock(&log.0).clear();
-    ledger.apply(1, &[], |_| tx.clone().unwrap());
+    ledger.apply(1, || tx.clone().unwrap());
     assert_eq!(ledger.state().extensions().len(), 1);
 }
 
@@ -94,14 +97,14 @@ async fn what_was_in_flight_at_deposition_is_applied_if_it_commits_later() {
 async fn a_cursor_gets_every_commit_once_and_in_order() {
     let (log, ledger) = setup();
     let (_, mut cursor) = ledger.subscribe();
-    ledger.lead(1);
+    ledger.lead(FIRST);
     for name in ["a", "b", "c"] {
         ledger.draft(|draft| create(draft, name)).unwrap();
     }
     let mut held = Vec::new();
     for _ in 0..3 {
         let (term, done) = lock(&log.0).pop_front().unwrap();
-        ledger.apply(term, &[], |_| unreachable!());
+        ledger.apply(term, || unreachable!());
         held.push(done);
     }
     let Some(News::Commits(commits, state)) = cursor.next().await else {
@@ -126,5 +129,5 @@ fn an_entry_that_does_not_fit_stops_the_manager() {
         at: Timestamp::ZERO,
         actions: Vec::new(),
     };
-    ledger.apply(1, &[], |_| tx.clone());
+    ledger.apply(1, || tx.clone());
 }

@@ -1,0 +1,284 @@
+//! What SwarmKit's API lacks: status of the managers, paged lists, progress, explanations.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use store::State;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+use types::{NodeId, ServiceId, TaskId};
+use wire::{api, swarm::v1 as pb};
+
+use crate::control::ControlApi;
+use crate::control::crud;
+use crate::control::task::TaskFilter;
+use crate::ledger::{Cursor, Ledger, News};
+use crate::progress;
+use crate::quorum::{Member, Quorum};
+
+/// Tasks in one message of a list.
+const PAGE_DEFAULT: usize = 500;
+
+/// Most tasks in one message: keeps messages below the 4 MiB that clients accept.
+const PAGE_MAX: usize = 2_000;
+
+/// Messages waiting for a slow reader.
+const QUEUE: usize = 4;
+
+/// Shortest time between two progress messages: people read no faster.
+const PROGRESS_PERIOD_MIN: Duration = Duration::from_millis(100);
+
+/// Serves `swarm.v1.Cluster`.
+#[derive(Clone)]
+pub struct ClusterApi {
+    ledger: Arc<Ledger>,
+    quorum: Arc<dyn Quorum>,
+    control: ControlApi,
+    node_id: NodeId,
+}
+
+impl ClusterApi {
+    /// Serves for the manager on `node_id`.
+    pub fn new(ledger: Arc<Ledger>, quorum: Arc<dyn Quorum>, node_id: NodeId) -> Self {
+        let control = ControlApi::new(ledger.clone(), quorum.clone());
+        Self {
+            ledger,
+            quorum,
+            control,
+            node_id,
+        }
+    }
+}
+
+fn member(member: &Member, state: &State) -> pb::Member {
+    use pb::member::{Reachability, Role};
+    let role = match (member.leader, member.voter) {
+        (true, _) => Role::Leader,
+        (false, true) => Role::Follower,
+        (false, false) => Role::Learner,
+    };
+    let reachability = if member.reachable {
+        Reachability::Reachable
+    } else {
+        Reachability::Unreachable
+    };
+    let node = state.nodes().get(member.node_id);
+    pb::Member {
+        raft_id: member.raft_id,
+        node_id: member.node_id.to_string(),
+        hostname: node.map(|n| n.hostname().to_owned()).unwrap_or_default(),
+        addr: member.addr.clone(),
+        role: role.into(),
+        reachability: reachability.into(),
+        match_index: member.match_index,
+        ..Default::default()
+    }
+}
+
+fn counts(state: &State) -> pb::StoreCounts {
+    pb::StoreCounts {
+        nodes: state.nodes().len() as u64,
+        services: state.services().len() as u64,
+        tasks: state.tasks().len() as u64,
+        networks: state.networks().len() as u64,
+        secrets: state.secrets().len() as u64,
+        configs: state.configs().len() as u64,
+        volumes: state.volumes().len() as u64,
+    }
+}
+
+async fn send_pages(
+    state: Arc<State>,
+    filter: TaskFilter,
+    after: Option<TaskId>,
+    page: usize,
+    out: mpsc::Sender<Result<pb::StreamTasksResponse, Status>>,
+) {
+    let mut after = after;
+    loop {
+        let found: Vec<_> = filter.page(&state, after).take(page).collect();
+        let Some(last) = found.last() else { return };
+        after = Some(last.id);
+        let short = found.len() < page;
+        let message = pb::StreamTasksResponse {
+            tasks: found
+                .into_iter()
+                .map(|t| api::Task::from(t.as_ref()))
+                .collect(),
+            version: Some(api::Version {
+                index: state.version(),
+            }),
+        };
+        if out.send(Ok(message)).await.is_err() || short {
+            return;
+        }
+    }
+}
+
+/// Whether a commit may change what is shown of a service.
+fn concerns(news: &News, id: ServiceId) -> bool {
+    let News::Commits(commits, _) = news else {
+        return true;
+    };
+    commits
+        .iter()
+        .flat_map(|c| &c.changes)
+        .any(|change| match change {
+            store::Change::Service(diff) => diff.latest().id == id,
+            store::Change::Task(diff) => diff.latest().service_id == Some(id),
+            _ => false,
+        })
+}
+
+async fn watch_service(
+    ledger: Arc<Ledger>,
+    mut cursor: Cursor,
+    request: (ServiceId, usize, bool),
+    out: mpsc::Sender<Result<pb::ServiceProgress, Status>>,
+) {
+    let (id, rows, until_settled) = request;
+    loop {
+        let progress = progress::of(&ledger.state(), id, rows);
+        let phase = progress.phase();
+        if out.send(Ok(progress)).await.is_err() {
+            return;
+        }
+        use pb::service_progress::Phase;
+        let settled = matches!(phase, Phase::Converged | Phase::Failed | Phase::Paused);
+        if phase == Phase::Removed || (settled && until_settled) {
+            return;
+        }
+        tokio::time::sleep(PROGRESS_PERIOD_MIN).await;
+        loop {
+            let news = tokio::select! {
+                news = cursor.next() => news,
+                () = out.closed() => return,
+            };
+            match news {
+                None => return,
+                Some(news) if concerns(&news, id) => break,
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl pb::cluster_server::Cluster for ClusterApi {
+    async fn status(
+        &self,
+        _: Request<pb::StatusRequest>,
+    ) -> Result<Response<pb::StatusResponse>, Status> {
+        let state = self.ledger.state();
+        let members = self.quorum.members();
+        let standing = self.quorum.standing();
+        let leader = members.iter().find(|m| m.leader);
+        let voters = members.iter().filter(|m| m.voter);
+        let reachable = voters.clone().filter(|m| m.reachable).count();
+        Ok(Response::new(pb::StatusResponse {
+            cluster_id: state
+                .cluster()
+                .map(|c| c.id.to_string())
+                .unwrap_or_default(),
+            node_id: self.node_id.to_string(),
+            leader_node_id: leader.map(|m| m.node_id.to_string()).unwrap_or_default(),
+            term: standing.term,
+            commit_index: standing.committed,
+            applied_index: standing.applied,
+            feature_level: state.cluster().map_or(0, |c| c.feature_level),
+            members: members.iter().map(|m| member(m, &state)).collect(),
+            disk: Some(pb::DiskStatus {
+                state: match standing.disk_trouble {
+                    None => pb::disk_status::State::Ok.into(),
+                    Some(_) => pb::disk_status::State::Full.into(),
+                },
+                message: standing.disk_trouble.unwrap_or_default(),
+                ..Default::default()
+            }),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            has_quorum: leader.is_some() && reachable > voters.count() / 2,
+            counts: Some(counts(&state)),
+            ..Default::default()
+        }))
+    }
+
+    async fn transfer_leadership(
+        &self,
+        request: Request<pb::TransferLeadershipRequest>,
+    ) -> Result<Response<pb::TransferLeadershipResponse>, Status> {
+        let node = request.into_inner().node_id;
+        let members = self.quorum.members();
+        let to = match node.as_str() {
+            "" => None,
+            id => {
+                let found = members
+                    .iter()
+                    .find(|m| m.node_id.to_string() == id && m.voter);
+                let text = || Status::not_found(format!("node {id} is not a voting manager"));
+                Some(found.ok_or_else(text)?.raft_id)
+            }
+        };
+        self.quorum
+            .transfer(to)
+            .await
+            .map_err(Status::failed_precondition)?;
+        let leader = self.quorum.members().into_iter().find(|m| m.leader);
+        Ok(Response::new(pb::TransferLeadershipResponse {
+            leader_node_id: leader.map(|m| m.node_id.to_string()).unwrap_or_default(),
+            term: self.quorum.standing().term,
+        }))
+    }
+
+    type StreamTasksStream = ReceiverStream<Result<pb::StreamTasksResponse, Status>>;
+
+    async fn stream_tasks(
+        &self,
+        request: Request<pb::StreamTasksRequest>,
+    ) -> Result<Response<Self::StreamTasksStream>, Status> {
+        let request = request.into_inner();
+        let after = match request.after_task_id.as_str() {
+            "" => None,
+            id => Some(crud::parse_id::<types::Task>(id)?),
+        };
+        let page = match request.page_size as usize {
+            0 => PAGE_DEFAULT,
+            size => size.min(PAGE_MAX),
+        };
+        let filter = TaskFilter::new(request.filters.unwrap_or_default());
+        let state = self.control.read().await?;
+        let (out, stream) = mpsc::channel(QUEUE);
+        tokio::spawn(send_pages(state, filter, after, page, out));
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn explain(
+        &self,
+        request: Request<pb::ExplainRequest>,
+    ) -> Result<Response<pb::ExplainResponse>, Status> {
+        let request = request.into_inner();
+        let state = self.control.read().await?;
+        let task = crate::control::task::find(&state, &request.task_id)?;
+        Ok(Response::new(crate::explain::of(
+            &state,
+            task,
+            request.examples_max as usize,
+        )))
+    }
+
+    type WatchServiceStream = ReceiverStream<Result<pb::ServiceProgress, Status>>;
+
+    async fn watch_service(
+        &self,
+        request: Request<pb::WatchServiceRequest>,
+    ) -> Result<Response<Self::WatchServiceStream>, Status> {
+        let request = request.into_inner();
+        let state = self.control.read().await?;
+        let id = crud::find(state.services(), &request.service_id)?.id;
+        let (_, cursor) = self.ledger.subscribe();
+        let (out, stream) = mpsc::channel(QUEUE);
+        let what = (id, request.tasks_max as usize, request.until_settled);
+        tokio::spawn(watch_service(self.ledger.clone(), cursor, what, out));
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}

@@ -1,0 +1,249 @@
+//! Services.
+
+use std::sync::Arc;
+
+use store::{Draft, Key, State};
+use types::defaults;
+use types::service::{JobStatus, UpdateState, UpdateStatus};
+use types::{Meta, Service, ServiceId, ServiceMode, ServiceSpec, TaskState, Timestamp};
+use wire::api;
+
+use super::crud;
+use super::error::ControlError;
+use super::filter::{Common, any};
+use crate::entropy::SystemEntropy;
+
+type Result<T> = std::result::Result<T, ControlError>;
+
+/// Creates a service.
+pub fn create(draft: &mut Draft, spec: ServiceSpec) -> Result<Arc<Service>> {
+    validate::service(&spec)?;
+    validate::service_refs(draft.state(), &spec, None)?;
+    let job = JobStatus {
+        iteration: 0,
+        last_execution: crate::clock::now(),
+    };
+    let service = Service {
+        id: ServiceId::random(&mut SystemEntropy),
+        meta: Meta::default(),
+        job_status: spec.mode.is_job().then_some(job),
+        spec: Arc::new(spec),
+        spec_version: 0,
+        previous_spec: None,
+        previous_spec_version: None,
+        endpoint: None,
+        update_status: None,
+    };
+    crud::create(draft, service, State::services)
+}
+
+/// What an update of a service asks for.
+pub struct Update {
+    /// The service, by id.
+    pub id: String,
+    /// Version of the object the caller read.
+    pub version: u64,
+    /// The new spec; ignored when going back.
+    pub spec: ServiceSpec,
+    /// Go back to the previous spec.
+    pub rollback: bool,
+}
+
+/// Updates a service, or takes it back to its previous spec.
+pub fn update(draft: &mut Draft, update: Update, now: Timestamp) -> Result<Arc<Service>> {
+    let old = crud::find(draft.state().services(), &update.id)?.clone();
+    let mut service = Service::clone(&old);
+    service.meta.version = update.version;
+    if update.rollback {
+        take_back(&mut service, now)?;
+    } else {
+        check_update(draft.state(), &old, &update.spec)?;
+        service.previous_spec = Some(old.spec.clone());
+        service.previous_spec_version = Some(old.spec_version);
+        service.spec = Arc::new(update.spec);
+        service.spec_version = update.version;
+        service.update_status = None;
+    }
+    if service.spec.mode.is_job() {
+        let iteration = service.job_status.map_or(0, |j| j.iteration + 1);
+        service.job_status = Some(JobStatus {
+            iteration,
+            last_execution: now,
+        });
+    }
+    crud::update(draft, service, State::services)
+}
+
+fn check_update(state: &State, old: &Service, spec: &ServiceSpec) -> Result<()> {
+    validate::service(spec)?;
+    validate::service_refs(state, spec, Some(old.id))?;
+    let mode = |m: ServiceMode| std::mem::discriminant(&m);
+    if mode(old.spec.mode) != mode(spec.mode) {
+        return Err(ControlError::Unsupported(format!(
+            "spec.mode: a service cannot change from {} to {}; create another service",
+            old.spec.mode.name(),
+            spec.mode.name()
+        )));
+    }
+    if old.spec.annotations.name != spec.annotations.name {
+        return Err(ControlError::Unsupported(
+            "spec.annotations.name: renaming a service is not supported".into(),
+        ));
+    }
+    if old.spec.networks != spec.networks && old.spec.task.networks == spec.task.networks {
+        return Err(ControlError::Unsupported(
+            "spec.networks: change spec.task.networks instead".into(),
+        ));
+    }
+    Ok(())
+}
+
+fn take_back(service: &mut Service, now: Timestamp) -> Result<()> {
+    let (Some(previous), Some(version)) =
+        (service.previous_spec.take(), service.previous_spec_version)
+    else {
+        return Err(ControlError::Precondition(format!(
+            "service {} does not have a previous spec",
+            service.spec.annotations.name
+        )));
+    };
+    service.previous_spec = Some(std::mem::replace(&mut service.spec, previous));
+    service.previous_spec_version = Some(std::mem::replace(&mut service.spec_version, version));
+    service.update_status = Some(UpdateStatus {
+        state: UpdateState::RollbackStarted,
+        started_at: now,
+        completed_at: Timestamp::ZERO,
+        message: "manually requested rollback".into(),
+    });
+    Ok(())
+}
+
+/// Removes a service; its tasks follow.
+pub fn remove(draft: &mut Draft, id: &str) -> Result<()> {
+    let id = crud::find(draft.state().services(), id)?.id;
+    crud::remove(draft, Key::Service(id))
+}
+
+/// A service, with documented defaults filled in if asked for.
+pub fn get(state: &State, request: &api::GetServiceRequest) -> Result<api::Service> {
+    let service = crud::find(state.services(), &request.service_id)?;
+    if !request.insert_defaults {
+        return Ok(api::Service::from(service.as_ref()));
+    }
+    let mut service = Service::clone(service);
+    service.spec = Arc::new(with_defaults(&service.spec));
+    Ok(api::Service::from(&service))
+}
+
+fn with_defaults(spec: &ServiceSpec) -> ServiceSpec {
+    let mut spec = spec.clone();
+    spec.task.restart.get_or_insert_default();
+    spec.endpoint.get_or_insert_default();
+    if let Some(container) = spec.task.container_mut() {
+        container
+            .stop_grace_period
+            .get_or_insert(defaults::STOP_GRACE_PERIOD);
+    }
+    if !spec.mode.is_job() {
+        spec.update.get_or_insert_default();
+        spec.rollback.get_or_insert_default();
+    }
+    spec
+}
+
+/// Services that pass the filters.
+pub fn list(state: &State, filters: &api::list_services_request::Filters) -> Vec<api::Service> {
+    let common = Common {
+        names: &filters.names,
+        name_prefixes: &filters.name_prefixes,
+        id_prefixes: &filters.id_prefixes,
+        labels: Some(&filters.labels),
+    };
+    state
+        .services()
+        .iter()
+        .filter(|s| {
+            let own = &s.spec.annotations;
+            common.matches(&s.id, &own.name, &own.labels)
+                && any(&filters.runtimes, |r| r == runtime_name(&s.spec))
+        })
+        .map(|s| api::Service::from(s.as_ref()))
+        .collect()
+}
+
+/// Name of what a service runs, as filters have it.
+pub fn runtime_name(spec: &ServiceSpec) -> &str {
+    match &spec.task.runtime {
+        types::Runtime::Container(_) => "container",
+        types::Runtime::Attachment { .. } => "attachment",
+        types::Runtime::Generic { kind, .. } => kind,
+    }
+}
+
+/// How many tasks each service has and wants; unknown services have zeros.
+pub fn statuses(
+    state: &State,
+    services: &[String],
+) -> Vec<api::list_service_statuses_response::ServiceStatus> {
+    services.iter().map(|id| status(state, id)).collect()
+}
+
+fn status(state: &State, id: &str) -> api::list_service_statuses_response::ServiceStatus {
+    let mut status = api::list_service_statuses_response::ServiceStatus {
+        service_id: id.to_owned(),
+        ..Default::default()
+    };
+    let found = id
+        .parse()
+        .ok()
+        .and_then(|id: ServiceId| state.services().get(id));
+    let Some(service) = found else { return status };
+    let counts = Counts::of(state, service);
+    status.desired_tasks = counts.desired;
+    status.running_tasks = counts.running;
+    status.completed_tasks = counts.completed;
+    status
+}
+
+/// Tasks of a service by what matters to users.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Wanted.
+    pub desired: u64,
+    /// Observed running.
+    pub running: u64,
+    /// Completed in this iteration of a job.
+    pub completed: u64,
+}
+
+impl Counts {
+    /// Counts the tasks of a service.
+    pub fn of(state: &State, service: &Service) -> Self {
+        let mut counts = Self::default();
+        let mut wanted = 0;
+        let iteration = service.job_status.map(|j| j.iteration);
+        for task in state.tasks().of_service(service.id) {
+            if service.spec.mode.is_job() && task.job_iteration != iteration {
+                continue;
+            }
+            wanted += u64::from(task.desired_state < TaskState::Shutdown);
+            let running = task.status.state == TaskState::Running;
+            counts.running += u64::from(running && task.desired_state < TaskState::Shutdown);
+            counts.completed += u64::from(task.status.state == TaskState::Complete);
+        }
+        counts.desired = match service.spec.mode {
+            ServiceMode::Replicated { replicas } => replicas,
+            ServiceMode::ReplicatedJob { max_concurrent, .. } => max_concurrent,
+            ServiceMode::Global | ServiceMode::GlobalJob => wanted,
+        };
+        if !service.spec.mode.is_job() {
+            counts.completed = 0;
+        }
+        counts
+    }
+}
+
+/// Names of the services in a list, for messages that say who is in the way.
+pub fn names<'a>(services: impl Iterator<Item = &'a Arc<Service>>) -> Vec<String> {
+    services.map(|s| s.spec.annotations.name.clone()).collect()
+}

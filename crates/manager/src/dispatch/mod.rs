@@ -1,0 +1,353 @@
+//! The leader's side of all agents: carries the dispatcher's inputs and effects.
+//!
+//! One task owns the dispatcher for one term. Streams have room for one message; the dispatcher
+//! is told when it was taken, so that a slow agent is sent the newest state and never a backlog.
+
+mod convert;
+mod rpc;
+mod streams;
+
+use std::sync::{Arc, RwLock};
+use std::time::Instant;
+
+use dispatcher::{
+    Answer, BatchId, CallError, CallId, Dispatcher, Effect, Input, Leadership, Manager,
+    OpenSession, Outcome,
+};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use store::State;
+use tokio::sync::{mpsc, oneshot};
+use tonic::Status;
+use types::node::NodeDescription;
+use types::{NodeId, TaskId, TaskStatus, Timestamp};
+use wire::api;
+
+use crate::clock;
+use crate::entropy::SystemEntropy;
+use crate::ledger::{Cursor, Ledger, News, Proposal, Reign};
+use crate::quorum::{BoxFuture, Quorum};
+use streams::Streams;
+
+/// Calls waiting for the dispatcher. It answers in microseconds; a full queue makes callers wait.
+const CALLS_QUEUE: usize = 1_024;
+
+/// How often the list of managers is compared with what agents were told.
+const MANAGERS_PERIOD: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Weight of every manager in the list agents choose from (SwarmKit's value).
+const MANAGER_WEIGHT: i64 = 10;
+
+type SessionOut = mpsc::Sender<Result<api::SessionMessage, Status>>;
+type AssignmentsOut = mpsc::Sender<Result<api::AssignmentsMessage, Status>>;
+type Reply = oneshot::Sender<Result<Answer, CallError>>;
+
+/// What an agent's call asks of the dispatcher.
+enum Command {
+    Session {
+        node: NodeId,
+        description: Option<Arc<NodeDescription>>,
+        session: String,
+        addr: String,
+        out: SessionOut,
+    },
+    Assignments {
+        node: NodeId,
+        session: String,
+        out: AssignmentsOut,
+    },
+    Heartbeat {
+        node: NodeId,
+        session: String,
+        reply: Reply,
+    },
+    Status {
+        node: NodeId,
+        session: String,
+        updates: Vec<(TaskId, TaskStatus)>,
+        reply: Reply,
+    },
+}
+
+/// Serves `Dispatcher`; answers only while this manager leads.
+#[derive(Clone, Default)]
+pub struct DispatchApi {
+    calls: Arc<RwLock<Option<mpsc::Sender<Command>>>>,
+}
+
+impl DispatchApi {
+    /// Serves nobody yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn install(&self, calls: Option<mpsc::Sender<Command>>) {
+        *self.calls.write().unwrap_or_else(|e| e.into_inner()) = calls;
+    }
+
+    fn calls(&self) -> Result<mpsc::Sender<Command>, Status> {
+        let calls = self.calls.read().unwrap_or_else(|e| e.into_inner());
+        calls
+            .clone()
+            .ok_or_else(|| Status::unavailable("this manager is not the leader"))
+    }
+
+    /// Runs the dispatcher of a term until it is dropped.
+    pub async fn lead(
+        &self,
+        ledger: Arc<Ledger>,
+        quorum: Arc<dyn Quorum>,
+        reign: Reign,
+        own: NodeId,
+    ) {
+        let (calls, queue) = mpsc::channel(CALLS_QUEUE);
+        let _uninstall = Uninstall(self.clone());
+        self.install(Some(calls));
+        Owner::new(ledger, quorum, reign, own).run(queue).await;
+    }
+}
+
+/// Ends service when leadership ends, however it ends.
+struct Uninstall(DispatchApi);
+
+impl Drop for Uninstall {
+    fn drop(&mut self) {
+        self.0.install(None);
+    }
+}
+
+/// A clock that starts at the wall clock's time and never jumps.
+struct Steady {
+    start: Timestamp,
+    since: Instant,
+}
+
+impl Steady {
+    fn new() -> Self {
+        Self {
+            start: clock::now(),
+            since: Instant::now(),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.start.plus(self.since.elapsed())
+    }
+
+    fn instant(&self, at: Timestamp) -> Instant {
+        self.since + at.since(self.start)
+    }
+}
+
+struct Owner {
+    ledger: Arc<Ledger>,
+    quorum: Arc<dyn Quorum>,
+    reign: Reign,
+    core: Dispatcher,
+    view: Arc<State>,
+    cursor: Cursor,
+    clock: Steady,
+    managers: Arc<[Manager]>,
+    streams: Streams,
+    calls: std::collections::BTreeMap<CallId, Reply>,
+    settling: FuturesUnordered<BoxFuture<'static, (BatchId, Outcome)>>,
+    next_call: u64,
+}
+
+fn managers(quorum: &dyn Quorum) -> Arc<[Manager]> {
+    let voters = quorum.members().into_iter().filter(|m| m.voter);
+    voters
+        .map(|m| Manager {
+            node: m.node_id,
+            addr: m.addr,
+            weight: MANAGER_WEIGHT,
+        })
+        .collect()
+}
+
+impl Owner {
+    fn new(ledger: Arc<Ledger>, quorum: Arc<dyn Quorum>, reign: Reign, own: NodeId) -> Self {
+        let (view, cursor) = ledger.subscribe();
+        let clock = Steady::new();
+        let managers = managers(&*quorum);
+        let leadership = Leadership {
+            term: reign.term,
+            node: own,
+            managers: managers.clone(),
+        };
+        let core = Dispatcher::new(leadership, &view, clock.now());
+        Self {
+            ledger,
+            quorum,
+            reign,
+            core,
+            view,
+            cursor,
+            clock,
+            managers,
+            streams: Streams::default(),
+            calls: std::collections::BTreeMap::new(),
+            settling: FuturesUnordered::new(),
+            next_call: 0,
+        }
+    }
+
+    async fn run(mut self, mut queue: mpsc::Receiver<Command>) {
+        let mut managers_due = tokio::time::interval(MANAGERS_PERIOD);
+        loop {
+            let wake = self.core.wake_at().map(|at| self.clock.instant(at));
+            tokio::select! {
+                command = queue.recv() => match command {
+                    Some(command) => self.command(command),
+                    None => return,
+                },
+                news = self.cursor.next() => match news {
+                    Some(news) => self.news(news),
+                    None => return,
+                },
+                Some((batch, outcome)) = self.settling.next() => {
+                    while let Some(news) = self.cursor.try_next() {
+                        self.news(news);
+                    }
+                    self.feed(Input::Settled { batch, outcome });
+                }
+                (stream, open) = self.streams.next_ready() => self.feed(match open {
+                    true => Input::StreamReady { stream },
+                    false => Input::StreamClosed { stream },
+                }),
+                _ = managers_due.tick() => self.check_managers(),
+                () = sleep_until(wake) => self.feed(Input::Tick),
+            }
+        }
+    }
+
+    fn news(&mut self, news: News) {
+        match news {
+            News::Commits(commits, state) => {
+                self.view = state;
+                for commit in commits {
+                    self.feed(Input::Committed(commit));
+                }
+            }
+            News::Afresh(state) => {
+                self.view = state;
+                self.feed(Input::Resync);
+            }
+        }
+    }
+
+    fn check_managers(&mut self) {
+        let newest = managers(&*self.quorum);
+        if newest != self.managers && !newest.is_empty() {
+            self.managers = newest.clone();
+            self.feed(Input::Managers(newest));
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        let input = match command {
+            Command::Session {
+                node,
+                description,
+                session,
+                addr,
+                out,
+            } => {
+                let stream = self.streams.add_session(out);
+                Input::OpenSession(OpenSession {
+                    stream,
+                    node,
+                    description,
+                    session,
+                    addr,
+                })
+            }
+            Command::Assignments { node, session, out } => {
+                let stream = self.streams.add_assignments(out);
+                Input::OpenAssignments {
+                    stream,
+                    node,
+                    session,
+                }
+            }
+            Command::Heartbeat {
+                node,
+                session,
+                reply,
+            } => Input::Heartbeat {
+                call: self.call(reply),
+                node,
+                session,
+            },
+            Command::Status {
+                node,
+                session,
+                updates,
+                reply,
+            } => Input::UpdateStatus {
+                call: self.call(reply),
+                node,
+                session,
+                updates,
+            },
+        };
+        self.feed(input);
+    }
+
+    fn call(&mut self, reply: Reply) -> CallId {
+        self.next_call += 1;
+        self.calls.insert(CallId(self.next_call), reply);
+        CallId(self.next_call)
+    }
+
+    fn feed(&mut self, input: Input) {
+        let now = self.clock.now();
+        for effect in self.core.handle(input, &self.view, now, &mut SystemEntropy) {
+            self.carry_out(effect);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Answer { call, result } => {
+                if let Some(reply) = self.calls.remove(&call) {
+                    // The caller may have gone; its answer goes with it.
+                    let _gone = reply.send(result);
+                }
+            }
+            Effect::SendSession { stream, message } => {
+                self.streams
+                    .send_session(stream, convert::session_message(&message));
+            }
+            Effect::SendAssignments { stream, message } => {
+                self.streams
+                    .send_assignments(stream, convert::assignments(&message));
+            }
+            Effect::Close { stream, error } => self.streams.close(stream, convert::status(&error)),
+            Effect::Propose { batch, plan } => {
+                let proposals = self.ledger.propose_plan(self.reign, plan);
+                self.settling
+                    .push(Box::pin(settle(batch, proposals.map(|(p, _)| p))));
+            }
+        }
+    }
+}
+
+async fn settle(batch: BatchId, proposals: Option<Vec<Proposal>>) -> (BatchId, Outcome) {
+    let Some(proposals) = proposals else {
+        return (batch, Outcome::Refused);
+    };
+    for proposal in proposals {
+        if proposal.await.is_err() {
+            return (batch, Outcome::Refused);
+        }
+    }
+    (batch, Outcome::Committed)
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,159 @@
+//! The RPCs of the dispatcher.
+
+use std::sync::Arc;
+
+use dispatcher::Answer;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+use transport::Caller;
+use types::node::NodeDescription;
+use types::{TaskId, TaskStatus};
+use wire::api;
+use wire::api::dispatcher_server::Dispatcher;
+
+use super::{Command, DispatchApi, Reply, convert};
+
+/// The host that the agent calls from, as the first manager saw it.
+fn host<T>(request: &Request<T>) -> Result<String, Status> {
+    let addr = Caller::of(request)?.remote_addr.clone().unwrap_or_default();
+    Ok(addr
+        .parse::<std::net::SocketAddr>()
+        .map_or(addr, |a| a.ip().to_string()))
+}
+
+impl DispatchApi {
+    async fn hand_over(&self, command: Command) -> Result<(), Status> {
+        let sent = self.calls()?.send(command).await;
+        sent.map_err(|_| Status::unavailable("this manager is no longer the leader"))
+    }
+
+    async fn ask(&self, command: impl FnOnce(Reply) -> Command) -> Result<Answer, Status> {
+        let (reply, answer) = oneshot::channel();
+        self.hand_over(command(reply)).await?;
+        match answer.await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(convert::status(&error)),
+            Err(_) => Err(Status::aborted(
+                "dispatcher is stopped: this manager no longer leads",
+            )),
+        }
+    }
+}
+
+/// Updates that can be read; an unreadable one is skipped, for an error would end the session of
+/// a stock engine.
+fn readable(
+    updates: Vec<api::update_task_status_request::TaskStatusUpdate>,
+) -> Vec<(TaskId, TaskStatus)> {
+    let read = |update: api::update_task_status_request::TaskStatusUpdate| {
+        let id = update.task_id.parse().ok()?;
+        match TaskStatus::try_from(update.status?) {
+            Ok(status) => Some((id, status)),
+            Err(error) => {
+                tracing::warn!(task = %id, %error, "unreadable task status skipped");
+                None
+            }
+        }
+    };
+    updates.into_iter().filter_map(read).collect()
+}
+
+#[tonic::async_trait]
+impl Dispatcher for DispatchApi {
+    type SessionStream = ReceiverStream<Result<api::SessionMessage, Status>>;
+
+    async fn session(
+        &self,
+        request: Request<api::SessionRequest>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let (node, addr) = (Caller::of(&request)?.node_id()?, host(&request)?);
+        let request = request.into_inner();
+        let description = request
+            .description
+            .map(NodeDescription::try_from)
+            .transpose();
+        let description = description.map_err(|e| Status::invalid_argument(e.to_string()))?;
+        let (out, stream) = mpsc::channel(1);
+        self.hand_over(Command::Session {
+            node,
+            description: description.map(Arc::new),
+            session: request.session_id,
+            addr,
+            out,
+        })
+        .await?;
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<api::HeartbeatRequest>,
+    ) -> Result<Response<api::HeartbeatResponse>, Status> {
+        let node = Caller::of(&request)?.node_id()?;
+        let session = request.into_inner().session_id;
+        match self
+            .ask(|reply| Command::Heartbeat {
+                node,
+                session,
+                reply,
+            })
+            .await?
+        {
+            Answer::Heartbeat { period } => Ok(Response::new(api::HeartbeatResponse {
+                period: Some(wire::convert::duration(period)),
+            })),
+            Answer::Recorded => Err(Status::internal("the dispatcher mixed up two calls")),
+        }
+    }
+
+    async fn update_task_status(
+        &self,
+        request: Request<api::UpdateTaskStatusRequest>,
+    ) -> Result<Response<api::UpdateTaskStatusResponse>, Status> {
+        let node = Caller::of(&request)?.node_id()?;
+        let request = request.into_inner();
+        let (session, updates) = (request.session_id, readable(request.updates));
+        self.ask(|reply| Command::Status {
+            node,
+            session,
+            updates,
+            reply,
+        })
+        .await?;
+        Ok(Response::new(api::UpdateTaskStatusResponse {}))
+    }
+
+    async fn update_volume_status(
+        &self,
+        _: Request<api::UpdateVolumeStatusRequest>,
+    ) -> Result<Response<api::UpdateVolumeStatusResponse>, Status> {
+        // No cluster volume is ever assigned, so there is nothing to record.
+        Ok(Response::new(api::UpdateVolumeStatusResponse {}))
+    }
+
+    type TasksStream = ReceiverStream<Result<api::TasksMessage, Status>>;
+
+    async fn tasks(
+        &self,
+        _: Request<api::TasksRequest>,
+    ) -> Result<Response<Self::TasksStream>, Status> {
+        Err(Status::unimplemented(
+            "engines older than 1.13 are not supported; use Assignments",
+        ))
+    }
+
+    type AssignmentsStream = ReceiverStream<Result<api::AssignmentsMessage, Status>>;
+
+    async fn assignments(
+        &self,
+        request: Request<api::AssignmentsRequest>,
+    ) -> Result<Response<Self::AssignmentsStream>, Status> {
+        let node = Caller::of(&request)?.node_id()?;
+        let session = request.into_inner().session_id;
+        let (out, stream) = mpsc::channel(1);
+        self.hand_over(Command::Assignments { node, session, out })
+            .await?;
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}

@@ -1,0 +1,177 @@
+//! Why a task is where it is, as `swarmctl task explain` shows it. A pure function of the tables.
+
+use scheduler::explain as look;
+use store::State;
+use types::{Node, NodeId, Task, TaskState};
+use wire::{api, swarm::v1 as pb};
+
+use crate::clock;
+use crate::progress;
+
+/// Earlier tasks of the slot that are listed.
+const HISTORY_MAX: usize = 5;
+
+/// Explains a task.
+pub fn of(state: &State, task: &Task, examples_max: usize) -> pb::ExplainResponse {
+    let seen = look::task(state, task.id, clock::now());
+    let hostname = |id: NodeId| {
+        state
+            .nodes()
+            .get(id)
+            .map_or("", |n| Node::hostname(n))
+            .to_owned()
+    };
+    let mut reply = pb::ExplainResponse {
+        task_id: task.id.to_string(),
+        service_id: task.service_id.map(|id| id.to_string()).unwrap_or_default(),
+        service_name: task.service_annotations().name.clone(),
+        state: task.status.state.number(),
+        desired_state: task.desired_state.number(),
+        summary: summary(task, &task.node_id.map(hostname).unwrap_or_default()),
+        waiting_for: stage(task).into(),
+        node_id: task.node_id.map(|id| id.to_string()).unwrap_or_default(),
+        node_hostname: task.node_id.map(hostname).unwrap_or_default(),
+        requirements: requirements(task),
+        history: history(state, task),
+        version: Some(api::Version {
+            index: state.version(),
+        }),
+        ..Default::default()
+    };
+    if let Some(seen) = seen {
+        let examples = if examples_max == 0 {
+            look::EXAMPLES_MAX
+        } else {
+            examples_max
+        };
+        reply.nodes_total = count(seen.evaluated);
+        reply.nodes_fit = count(seen.suitable);
+        reply.hints = hints(&seen);
+        reply.filters = seen
+            .filtered
+            .into_iter()
+            .map(|f| verdict(f, examples))
+            .collect();
+        reply.candidates = seen.ranked.into_iter().map(score).collect();
+    }
+    reply
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+fn summary(task: &Task, hostname: &str) -> String {
+    let reason = progress::reason(task);
+    let state = task.status.state;
+    match state {
+        _ if !reason.is_empty() => format!("{state}: {reason}"),
+        TaskState::New => "new: waiting for what its service publishes to be allocated".into(),
+        TaskState::Pending => "pending: waiting to be placed on a node".into(),
+        _ if state.is_active() => format!("{state} on node {hostname}"),
+        _ => format!("{state}: {}", task.status.message),
+    }
+}
+
+fn stage(task: &Task) -> pb::Stage {
+    match task.status.state {
+        TaskState::New => pb::Stage::Allocator,
+        TaskState::Pending => pb::Stage::Scheduler,
+        TaskState::Assigned => pb::Stage::Dispatcher,
+        TaskState::Ready if task.desired_state <= TaskState::Ready => pb::Stage::Orchestrator,
+        state if state < TaskState::Running => pb::Stage::Agent,
+        _ => pb::Stage::Done,
+    }
+}
+
+fn requirements(task: &Task) -> Vec<String> {
+    let mut all = Vec::new();
+    if let Some(reserved) = task.spec().reservations() {
+        if reserved.nano_cpus > 0 {
+            let cores = reserved.nano_cpus as f64 / 1e9;
+            all.push(format!("cpu {cores}"));
+        }
+        if reserved.memory_bytes > 0 {
+            all.push(format!("memory {} bytes", reserved.memory_bytes));
+        }
+        let generic = types::resources::count_by_kind(&reserved.generic);
+        all.extend(generic.into_iter().map(|(kind, n)| format!("{n} {kind}")));
+    }
+    if let Some(placement) = &task.spec().placement {
+        all.extend(
+            placement
+                .constraints
+                .iter()
+                .map(|c| format!("constraint {c}")),
+        );
+        if placement.max_replicas > 0 {
+            all.push(format!("at most {} per node", placement.max_replicas));
+        }
+    }
+    all
+}
+
+fn history(state: &State, task: &Task) -> Vec<pb::PastTask> {
+    let Some(service) = task.service_id else {
+        return Vec::new();
+    };
+    let mut past: Vec<_> = state
+        .tasks()
+        .of_slot(service, task.slot)
+        .filter(|t| t.id != task.id && t.status.state.is_terminal())
+        .filter(|t| !task.service_spec.mode.is_global() || t.node_id == task.node_id)
+        .collect();
+    past.sort_by_key(|t| std::cmp::Reverse(t.status.timestamp));
+    let shown = |t: &&std::sync::Arc<Task>| pb::PastTask {
+        task_id: t.id.to_string(),
+        state: t.status.state.number(),
+        node_id: t.node_id.map(|id| id.to_string()).unwrap_or_default(),
+        message: t.status.message.to_string(),
+        err: t.status.err.to_string(),
+        exit_code: t.status.container.as_ref().map_or(0, |c| c.exit_code),
+        at_ns: i64::try_from(t.status.timestamp.0).unwrap_or(i64::MAX),
+    };
+    past.iter().take(HISTORY_MAX).map(shown).collect()
+}
+
+fn hints(seen: &look::Explanation) -> Vec<String> {
+    if seen.suitable > 0 {
+        return Vec::new();
+    }
+    let short = seen.exhausted.iter().map(|e| {
+        format!(
+            "it reserves {} {}; the most that is free on one node is {}",
+            e.wanted, e.resource, e.free_max
+        )
+    });
+    short.collect()
+}
+
+fn verdict(filtered: look::Filtered, examples_max: usize) -> pb::FilterVerdict {
+    let refusal = |e: look::Example| pb::NodeRefusal {
+        node_id: e.node.to_string(),
+        hostname: e.hostname,
+        reason: e.detail,
+    };
+    pb::FilterVerdict {
+        filter: filtered.filter.name().to_owned(),
+        nodes_refused: count(filtered.nodes),
+        examples: filtered
+            .examples
+            .into_iter()
+            .take(examples_max)
+            .map(refusal)
+            .collect(),
+    }
+}
+
+fn score(ranked: look::Ranked) -> pb::NodeScore {
+    pb::NodeScore {
+        node_id: ranked.node.to_string(),
+        hostname: ranked.hostname,
+        service_tasks: ranked.service_tasks,
+        total_tasks: ranked.tasks,
+        recent_failures: ranked.failures,
+        ..Default::default()
+    }
+}

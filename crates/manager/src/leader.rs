@@ -1,0 +1,215 @@
+//! Leadership: one piece of code starts everything that only the leader does, and stops it.
+//!
+//! A reign begins when this manager leads and has applied everything before its term, and ends
+//! when it no longer leads, when a proposal was refused (the view of the reign is worthless
+//! then), or when a part of it ended by itself, which none may. A leader that lost a part gives
+//! leadership away rather than live on without it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use consensus::{RaftId, Role};
+use replica::{Handle, Status};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use types::NodeId;
+
+use crate::dispatch::DispatchApi;
+use crate::ledger::{Ledger, Proposal, Reign};
+use crate::logs::LogBroker;
+use crate::pipeline;
+use crate::quorum::Quorum;
+use crate::roles;
+use crate::seed::{self, Seed};
+
+/// How long a learner may take to catch up before the attempt is logged and begun again.
+const CATCH_UP_MAX: Duration = Duration::from_secs(60);
+
+/// How often the members are looked through for learners.
+const LEARNERS_PERIOD: Duration = Duration::from_millis(200);
+
+/// Proposals of the pipeline whose outcome is awaited; the ledger bounds what is in flight.
+const OUTCOMES_QUEUE: usize = 4_096;
+
+/// Pause after a reign that ended by itself, so that trouble does not spin.
+const REIGN_PAUSE: Duration = Duration::from_millis(200);
+
+/// Everything a reign needs.
+pub struct Leader {
+    /// The tables.
+    pub ledger: Arc<Ledger>,
+    /// The managers.
+    pub quorum: Arc<dyn Quorum>,
+    /// The replica.
+    pub handle: Handle,
+    /// The dispatcher's service.
+    pub dispatch: DispatchApi,
+    /// The log broker.
+    pub logs: LogBroker,
+    /// Makes the stages of the pipeline.
+    pub stages: Arc<pipeline::MakeStages>,
+    /// This node.
+    pub own: NodeId,
+    /// What the very first leader of a cluster creates.
+    pub seed: Option<Seed>,
+    /// Says whether this manager leads and is ready to answer.
+    pub ready: watch::Sender<bool>,
+}
+
+/// Why a reign ended.
+#[derive(Debug)]
+enum End {
+    /// This manager no longer leads.
+    Deposed,
+    /// The log refused a proposal.
+    Refused(String),
+    /// A part ended although it never should.
+    Lost(&'static str),
+    /// The manager stops.
+    Stopped,
+}
+
+impl Leader {
+    /// Reigns whenever this manager leads, until it is told to stop.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut status = self.handle.status();
+        let mut epoch = 0;
+        loop {
+            let term = tokio::select! {
+                term = ready_term(&mut status) => term,
+                () = stop.cancelled() => return,
+            };
+            let Some(term) = term else { return };
+            epoch += 1;
+            let reign = Reign { term, epoch };
+            tracing::info!(term, "this manager leads");
+            let end = self.reign(reign, &stop).await;
+            self.ready.send_replace(false);
+            self.ledger.follow();
+            self.logs.reset();
+            tracing::info!(term, ?end, "leadership ended");
+            match end {
+                End::Stopped => return,
+                End::Deposed => {}
+                End::Refused(_) => self.settle().await,
+                End::Lost(_) => {
+                    if let Err(why) = self.quorum.transfer(None).await {
+                        tracing::warn!(%why, "leadership could not be given away");
+                    }
+                    tokio::time::sleep(REIGN_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Waits until everything that the log did take is applied.
+    async fn settle(&self) {
+        tokio::time::sleep(REIGN_PAUSE).await;
+        let mut status = self.handle.status();
+        let target = status.borrow().last;
+        let settled = |s: &Arc<Status>| s.applied >= target || s.role != Role::Leader;
+        // An error means that the replica has stopped, which the caller's loop sees next.
+        let _stopped = status.wait_for(settled).await;
+    }
+
+    async fn reign(&self, reign: Reign, stop: &CancellationToken) -> End {
+        self.ledger.lead(reign);
+        if let Err(why) = seed::plant(&self.ledger, self.seed.as_ref(), self.own).await {
+            return End::Refused(why);
+        }
+        let (proposals, outcomes) = mpsc::channel(OUTCOMES_QUEUE);
+        let mut parts = JoinSet::new();
+        self.spawn_parts(&mut parts, reign, proposals);
+        parts.spawn(async move {
+            watch_outcomes(outcomes).await;
+            "watch over proposals"
+        });
+        self.ready.send_replace(true);
+        let end = tokio::select! {
+            () = deposed(self.handle.status(), reign.term) => End::Deposed,
+            why = self.ledger.refusal(reign) => End::Refused(why),
+            ended = parts.join_next() => End::Lost(match ended {
+                Some(Ok(name)) => name,
+                _ => "a part that panicked",
+            }),
+            () = stop.cancelled() => End::Stopped,
+        };
+        // The pipeline's thread ends when its reign is over in the ledger.
+        self.ledger.follow();
+        parts.shutdown().await;
+        end
+    }
+
+    fn spawn_parts(
+        &self,
+        parts: &mut JoinSet<&'static str>,
+        reign: Reign,
+        proposals: mpsc::Sender<Proposal>,
+    ) {
+        let (ledger, make) = (self.ledger.clone(), self.stages.clone());
+        parts.spawn_blocking(move || {
+            pipeline::run(&ledger, reign, &*make, &proposals);
+            "pipeline"
+        });
+        let (dispatch, ledger) = (self.dispatch.clone(), self.ledger.clone());
+        let (quorum, own) = (self.quorum.clone(), self.own);
+        parts.spawn(async move {
+            dispatch.lead(ledger, quorum, reign, own).await;
+            "dispatcher"
+        });
+        let (ledger, quorum) = (self.ledger.clone(), self.quorum.clone());
+        parts.spawn(async move {
+            roles::run(ledger, quorum, own).await;
+            "role manager"
+        });
+        let handle = self.handle.clone();
+        parts.spawn(async move {
+            promote_learners(handle).await;
+            "promotion of learners"
+        });
+    }
+}
+
+/// Waits until this manager leads a term and has applied everything before it; `None` when the
+/// replica has stopped.
+async fn ready_term(status: &mut watch::Receiver<Arc<Status>>) -> Option<u64> {
+    let leads = |s: &Arc<Status>| {
+        s.stopped.is_some() || (s.role == Role::Leader && s.ready_term == Some(s.term))
+    };
+    let found = status.wait_for(leads).await.ok()?;
+    found.stopped.is_none().then_some(found.term)
+}
+
+async fn deposed(mut status: watch::Receiver<Arc<Status>>, term: u64) {
+    let gone = |s: &Arc<Status>| s.term != term || s.role != Role::Leader || s.stopped.is_some();
+    // An error means that the replica is gone: deposed as well.
+    let _gone = status.wait_for(gone).await;
+}
+
+/// Sees the pipeline's proposals through, so that a refused one is noticed.
+async fn watch_outcomes(mut outcomes: mpsc::Receiver<Proposal>) {
+    while let Some(outcome) = outcomes.recv().await {
+        // A refusal ends the reign by way of the ledger; an unknown outcome means it has ended.
+        let _seen_by_the_ledger = outcome.await;
+    }
+    // The pipeline has ended: its own task says so.
+    std::future::pending().await
+}
+
+/// Makes voters of learners that have caught up.
+async fn promote_learners(handle: Handle) {
+    loop {
+        let learner: Option<RaftId> = {
+            let status = handle.status_now();
+            status.membership.learners.iter().next().copied()
+        };
+        if let Some(id) = learner {
+            match handle.promote_when_caught_up(id, CATCH_UP_MAX).await {
+                Ok(_) => tracing::info!(member = id.get(), "a new manager votes"),
+                Err(error) => tracing::debug!(%error, "a learner cannot vote yet"),
+            }
+        }
+        tokio::time::sleep(LEARNERS_PERIOD).await;
+    }
+}

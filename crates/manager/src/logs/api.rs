@@ -1,0 +1,147 @@
+//! The RPCs of the log broker.
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use transport::Caller;
+use types::NodeId;
+use wire::api as pb;
+
+use super::subscription::Relay;
+use super::{Event, LINES_QUEUE, LogBroker, tasks_of};
+
+#[tonic::async_trait]
+impl pb::logs_server::Logs for LogBroker {
+    type SubscribeLogsStream = ReceiverStream<Result<pb::SubscribeLogsMessage, Status>>;
+
+    async fn subscribe_logs(
+        &self,
+        request: Request<pb::SubscribeLogsRequest>,
+    ) -> Result<Response<Self::SubscribeLogsStream>, Status> {
+        let request = request.into_inner();
+        let selector = request.selector.unwrap_or_default();
+        let options = request.options.unwrap_or_default();
+        check(self, &selector, options.follow)?;
+        let (events, queue) = mpsc::channel(LINES_QUEUE);
+        let (reader, stream) = mpsc::channel(LINES_QUEUE);
+        let subscription = self.register(selector, options, events);
+        tokio::spawn(Relay::new(self.clone(), subscription, queue, reader).run());
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+fn check(broker: &LogBroker, selector: &pb::LogSelector, follow: bool) -> Result<(), Status> {
+    let named = !selector.service_ids.is_empty() || !selector.task_ids.is_empty();
+    if !named && selector.node_ids.is_empty() {
+        return Err(Status::invalid_argument("name a service, a task or a node"));
+    }
+    let state = broker.ledger.state();
+    for id in &selector.service_ids {
+        if id
+            .parse()
+            .ok()
+            .and_then(|id| state.services().get(id))
+            .is_none()
+        {
+            return Err(Status::not_found(format!("service {id} not found")));
+        }
+    }
+    if !follow && !selector.task_ids.is_empty() && tasks_of(&state, selector).is_empty() {
+        let ids = selector.task_ids.join(", ");
+        return Err(Status::not_found(format!("task {ids} not found")));
+    }
+    Ok(())
+}
+
+#[tonic::async_trait]
+impl pb::log_broker_server::LogBroker for LogBroker {
+    type ListenSubscriptionsStream = ReceiverStream<Result<pb::SubscriptionMessage, Status>>;
+
+    async fn listen_subscriptions(
+        &self,
+        request: Request<pb::ListenSubscriptionsRequest>,
+    ) -> Result<Response<Self::ListenSubscriptionsStream>, Status> {
+        let node = Caller::of(&request)?.node_id()?;
+        Ok(Response::new(ReceiverStream::new(self.listen(node))))
+    }
+
+    async fn publish_logs(
+        &self,
+        request: Request<Streaming<pb::PublishLogsMessage>>,
+    ) -> Result<Response<pb::PublishLogsResponse>, Status> {
+        let node = Caller::of(&request)?.node_id()?;
+        let mut stream = request.into_inner();
+        let mut publishing = Publishing {
+            broker: self.clone(),
+            node,
+            open: None,
+        };
+        while let Some(message) = stream.message().await? {
+            if publishing.take(message).await? {
+                break;
+            }
+        }
+        Ok(Response::new(pb::PublishLogsResponse {}))
+    }
+}
+
+/// A node's stream of lines for one subscription.
+struct Publishing {
+    broker: LogBroker,
+    node: NodeId,
+    open: Option<(String, mpsc::Sender<Event>)>,
+}
+
+impl Publishing {
+    /// Passes one message on. Returns whether it was the last one.
+    async fn take(&mut self, message: pb::PublishLogsMessage) -> Result<bool, Status> {
+        let events = self.events(&message.subscription_id).await?;
+        let foreign = |m: &pb::LogMessage| {
+            let context = m.context.as_ref();
+            context.is_none_or(|c| c.node_id != self.node.to_string())
+        };
+        if message.messages.iter().any(foreign) {
+            let text = "a node can publish only its own logs";
+            return Err(Status::permission_denied(text));
+        }
+        if !message.messages.is_empty() {
+            self.send(&events, Event::Lines(message.messages)).await?;
+        }
+        if message.close {
+            self.open = None;
+            self.send(&events, Event::Ended(self.node, None)).await?;
+        }
+        Ok(message.close)
+    }
+
+    async fn events(&mut self, id: &str) -> Result<mpsc::Sender<Event>, Status> {
+        if let Some((open, events)) = &self.open {
+            if open == id {
+                return Ok(events.clone());
+            }
+            let text = format!("this stream is for subscription {open}, not {id}");
+            return Err(Status::invalid_argument(text));
+        }
+        let found = self.broker.find(id);
+        let found = found.ok_or_else(|| Status::not_found(format!("no log subscription {id}")))?;
+        let events = found.events.clone();
+        self.send(&events, Event::Began(self.node)).await?;
+        self.open = Some((id.to_owned(), events.clone()));
+        Ok(events)
+    }
+
+    async fn send(&self, events: &mpsc::Sender<Event>, event: Event) -> Result<(), Status> {
+        let sent = events.send(event).await;
+        sent.map_err(|_| Status::cancelled("nobody reads these logs any more"))
+    }
+}
+
+impl Drop for Publishing {
+    fn drop(&mut self) {
+        if let Some((_, events)) = self.open.take() {
+            let event = Event::Ended(self.node, Some("disconnected unexpectedly".into()));
+            // Called from a destructor: if the queue is full, the reader's own limits end it.
+            let _full_or_gone = events.try_send(event);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! One reader of logs: which nodes it waits for, and how it ends.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use store::State;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tonic::Status;
+use types::{NodeId, TaskState};
+use wire::api as pb;
+
+use super::{Event, LogBroker, Subscription, display_name, nodes_of, tasks_of};
+use crate::ledger::{Cursor, News};
+
+/// How long a node may take to begin sending before it is given up.
+const BEGIN_MAX: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Has the subscription and has not begun.
+    Asked(Instant),
+    /// Sends.
+    Sending,
+    /// Is finished or given up.
+    Over,
+}
+
+/// Carries one subscription from its nodes to its reader.
+pub(super) struct Relay {
+    pub(super) broker: LogBroker,
+    pub(super) subscription: Arc<Subscription>,
+    pub(super) events: mpsc::Receiver<Event>,
+    pub(super) reader: mpsc::Sender<Result<pb::SubscribeLogsMessage, Status>>,
+    pub(super) follow: bool,
+    nodes: BTreeMap<NodeId, Part>,
+    troubles: Vec<String>,
+}
+
+impl Relay {
+    pub(super) fn new(
+        broker: LogBroker,
+        subscription: Arc<Subscription>,
+        events: mpsc::Receiver<Event>,
+        reader: mpsc::Sender<Result<pb::SubscribeLogsMessage, Status>>,
+    ) -> Self {
+        let follow = subscription
+            .message
+            .options
+            .as_ref()
+            .is_some_and(|o| o.follow);
+        let (nodes, troubles) = (BTreeMap::new(), Vec::new());
+        Self {
+            broker,
+            subscription,
+            events,
+            reader,
+            follow,
+            nodes,
+            troubles,
+        }
+    }
+
+    /// Runs until every node is finished, or for ever when following.
+    pub(super) async fn run(mut self) {
+        let (state, mut cursor) = self.broker.ledger.subscribe();
+        if !self.follow {
+            self.note_unscheduled(&state);
+        }
+        self.ask(&state);
+        while self.follow || self.nodes.values().any(|part| *part != Part::Over) {
+            if !self.step(&mut cursor).await {
+                break;
+            }
+        }
+        self.broker.unregister(&self.subscription.message.id);
+        self.finish().await;
+    }
+
+    async fn step(&mut self, cursor: &mut Cursor) -> bool {
+        let deadline = self.nodes.values().filter_map(|part| match part {
+            Part::Asked(since) => Some(*since + BEGIN_MAX),
+            _ => None,
+        });
+        let due = deadline.min();
+        let late = async {
+            match due {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.reader.closed() => return false,
+            event = self.events.recv() => match event {
+                Some(event) => return self.take(event).await,
+                None => return false,
+            },
+            news = cursor.next(), if self.follow => match news {
+                Some(News::Commits(_, state) | News::Afresh(state)) => self.ask(&state),
+                None => return false,
+            },
+            () = late => self.give_up_late(),
+        }
+        true
+    }
+
+    async fn take(&mut self, event: Event) -> bool {
+        match event {
+            Event::Lines(messages) => {
+                let message = pb::SubscribeLogsMessage { messages };
+                return self.reader.send(Ok(message)).await.is_ok();
+            }
+            Event::Began(node) => drop(self.nodes.insert(node, Part::Sending)),
+            Event::Ended(node, why) => {
+                self.nodes.insert(node, Part::Over);
+                if let Some(why) = why {
+                    let name = display_name(&self.broker.ledger.state(), node);
+                    self.troubles.push(format!("node {name} {why}"));
+                }
+            }
+            Event::Listening(node) => {
+                let state = self.broker.ledger.state();
+                if self.follow && self.nodes.get(&node) == Some(&Part::Over) {
+                    self.nodes.remove(&node);
+                }
+                self.ask(&state);
+            }
+        }
+        true
+    }
+
+    /// Hands the subscription to every node that has matching tasks and was not asked yet.
+    fn ask(&mut self, state: &State) {
+        let Some(selector) = self.subscription.message.selector.as_ref() else {
+            return;
+        };
+        for node in nodes_of(state, selector, self.follow) {
+            if self.nodes.contains_key(&node) {
+                continue;
+            }
+            if self.broker.push(node, &self.subscription.message) {
+                self.nodes.insert(node, Part::Asked(Instant::now()));
+            } else {
+                self.nodes.insert(node, Part::Over);
+                let name = display_name(state, node);
+                self.troubles.push(format!("node {name} is not available"));
+            }
+        }
+    }
+
+    fn note_unscheduled(&mut self, state: &State) {
+        let Some(selector) = self.subscription.message.selector.as_ref() else {
+            return;
+        };
+        for task in tasks_of(state, selector) {
+            let wanted = task.desired_state <= TaskState::Running;
+            if task.node_id.is_none() && wanted {
+                self.troubles
+                    .push(format!("task {} has not been scheduled", task.id));
+            }
+        }
+    }
+
+    fn give_up_late(&mut self) {
+        let state = self.broker.ledger.state();
+        for (node, part) in &mut self.nodes {
+            if matches!(part, Part::Asked(since) if since.elapsed() >= BEGIN_MAX) {
+                *part = Part::Over;
+                let name = display_name(&state, *node);
+                self.troubles
+                    .push(format!("node {name} did not answer in time"));
+            }
+        }
+    }
+
+    /// Ends the reader's stream; troubles come as its status, after all lines.
+    async fn finish(self) {
+        if self.troubles.is_empty() {
+            return;
+        }
+        let text = format!(
+            "warning: incomplete log stream. some logs could not be retrieved for the following \
+             reasons: {}",
+            self.troubles.join(", ")
+        );
+        let _gone = self.reader.send(Err(Status::unavailable(text))).await;
+    }
+}

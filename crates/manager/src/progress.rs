@@ -1,0 +1,242 @@
+//! How far a service has come, in one message: what the waiting command line shows.
+//!
+//! A pure function of the tables; it never waits and never guesses.
+
+use std::collections::BTreeMap;
+
+use store::State;
+use types::service::{FailureAction, UpdateState};
+use types::{Service, ServiceMode, Task, TaskState, defaults};
+use wire::{api, swarm::v1 as pb};
+
+use crate::control::service::Counts;
+
+/// Rows sent when the client does not say how many it wants.
+const ROWS_DEFAULT: usize = 50;
+
+/// The progress of a service, or its removal.
+pub fn of(state: &State, id: types::ServiceId, rows_max: usize) -> pb::ServiceProgress {
+    let version = Some(api::Version {
+        index: state.version(),
+    });
+    let Some(service) = state.services().get(id) else {
+        return pb::ServiceProgress {
+            service_id: id.to_string(),
+            phase: pb::service_progress::Phase::Removed.into(),
+            failure: "the service was removed".into(),
+            version,
+            ..Default::default()
+        };
+    };
+    let rows = Rows::new(state, service);
+    let phase = phase(service, &rows);
+    let limit = if rows_max == 0 {
+        ROWS_DEFAULT
+    } else {
+        rows_max
+    };
+    pb::ServiceProgress {
+        service_id: id.to_string(),
+        service_name: service.spec.annotations.name.clone(),
+        phase: phase.into(),
+        converged: phase == pb::service_progress::Phase::Converged,
+        failure: failure(service, phase),
+        blocked_by: rows.blocked_by(),
+        tasks_desired: rows.desired,
+        tasks_running: rows.running,
+        tasks_completed: rows.completed,
+        tasks_failed: rows.failed,
+        tasks_up_to_date: rows.up_to_date,
+        truncated: rows.live.len() > limit,
+        tasks: rows
+            .live
+            .iter()
+            .take(limit)
+            .map(|task| rows.row(state, task))
+            .collect(),
+        update_status: service.update_status.as_ref().map(Into::into),
+        version,
+        spec_version: Some(api::Version {
+            index: service.spec_version,
+        }),
+        monitor_ns: monitor(service),
+    }
+}
+
+fn monitor(service: &Service) -> i64 {
+    if service.spec.mode.is_job() {
+        return 0;
+    }
+    let own = service.spec.update.and_then(|u| u.monitor);
+    i64::try_from(own.unwrap_or(defaults::UPDATE_MONITOR).as_nanos()).unwrap_or(i64::MAX)
+}
+
+fn phase(service: &Service, rows: &Rows<'_>) -> pb::service_progress::Phase {
+    use pb::service_progress::Phase;
+    let update = service
+        .update_status
+        .as_ref()
+        .map(|u| u.state)
+        .unwrap_or_default();
+    match update {
+        UpdateState::Updating => Phase::Updating,
+        UpdateState::RollbackStarted => Phase::RollingBack,
+        UpdateState::Paused | UpdateState::RollbackPaused => Phase::Paused,
+        _ if rows.is_done(service) => Phase::Converged,
+        _ if rows.cannot_finish(service) => Phase::Failed,
+        _ => Phase::Converging,
+    }
+}
+
+fn failure(service: &Service, phase: pb::service_progress::Phase) -> String {
+    use pb::service_progress::Phase;
+    match (phase, &service.update_status) {
+        (Phase::Paused, Some(update)) => update.message.clone(),
+        (Phase::Failed, _) => {
+            "its tasks ended and its restart policy allows no more attempts".to_owned()
+        }
+        (Phase::Converged, Some(update)) if update.state == UpdateState::RollbackCompleted => {
+            let asked = update.message.contains("manually");
+            let by_failure = service
+                .spec
+                .update
+                .is_some_and(|u| u.failure_action == FailureAction::Rollback && !asked);
+            if by_failure {
+                "the update failed and was rolled back".into()
+            } else {
+                String::new()
+            }
+        }
+        _ => String::new(),
+    }
+}
+
+/// The tasks of a service, sorted by what a user wants to see first.
+struct Rows<'a> {
+    service: &'a Service,
+    live: Vec<&'a Task>,
+    used_up: BTreeMap<u64, u32>,
+    desired: u64,
+    running: u64,
+    completed: u64,
+    failed: u64,
+    up_to_date: u64,
+}
+
+impl<'a> Rows<'a> {
+    fn new(state: &'a State, service: &'a Service) -> Self {
+        let counts = Counts::of(state, service);
+        let mut rows = Self {
+            service,
+            live: Vec::new(),
+            used_up: BTreeMap::new(),
+            desired: counts.desired,
+            running: 0,
+            completed: counts.completed,
+            failed: 0,
+            up_to_date: 0,
+        };
+        if let ServiceMode::ReplicatedJob {
+            total_completions, ..
+        } = service.spec.mode
+        {
+            rows.desired = total_completions;
+        }
+        let iteration = service.job_status.map(|j| j.iteration);
+        for task in state.tasks().of_service(service.id) {
+            if !service.spec.mode.is_job() || task.job_iteration == iteration {
+                rows.count(task);
+            }
+        }
+        rows.live
+            .sort_by_key(|t| (t.status.state == TaskState::Running, t.slot, t.id));
+        rows
+    }
+
+    fn count(&mut self, task: &'a Task) {
+        let current = Self::runs_present_spec(self.service, task);
+        if task.desired_state <= TaskState::Complete && !task.status.state.is_terminal() {
+            self.live.push(task);
+            let running = task.status.state == TaskState::Running;
+            self.running += u64::from(running);
+            self.up_to_date += u64::from(running && current);
+        } else if current && matches!(task.status.state, TaskState::Failed | TaskState::Rejected) {
+            self.failed += 1;
+            *self.used_up.entry(task.slot).or_default() += 1;
+        }
+    }
+
+    /// A change of the number of replicas makes a new spec version and leaves tasks as they are.
+    fn runs_present_spec(service: &Service, task: &Task) -> bool {
+        task.spec_version == Some(service.spec_version)
+            || task.service_spec.task == service.spec.task
+    }
+
+    fn is_done(&self, service: &Service) -> bool {
+        match service.spec.mode {
+            ServiceMode::ReplicatedJob {
+                total_completions, ..
+            } => self.completed >= total_completions,
+            ServiceMode::GlobalJob => self.live.is_empty() && self.failed == 0,
+            ServiceMode::Replicated { .. } | ServiceMode::Global => {
+                self.up_to_date == self.desired && self.live.len() as u64 == self.desired
+            }
+        }
+    }
+
+    /// Nothing lives although something should: the restart policy has given up.
+    fn cannot_finish(&self, service: &Service) -> bool {
+        let restart = service.spec.task.restart.as_ref();
+        let bounded = restart.is_some_and(|r| {
+            r.max_attempts > 0 || r.condition != types::task::RestartCondition::Any
+        });
+        bounded && self.live.is_empty() && self.failed > 0 && self.desired > 0
+    }
+
+    fn blocked_by(&self) -> String {
+        let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+        for task in self
+            .live
+            .iter()
+            .filter(|t| t.status.state != TaskState::Running)
+        {
+            let reason = reason(task);
+            if !reason.is_empty() {
+                *reasons.entry(reason).or_default() += 1;
+            }
+        }
+        let most = reasons.into_iter().max_by_key(|(_, count)| *count);
+        most.map(|(reason, _)| reason).unwrap_or_default()
+    }
+
+    fn row(&self, state: &State, task: &Task) -> pb::TaskProgress {
+        let node = task.node_id.and_then(|id| state.nodes().get(id));
+        pb::TaskProgress {
+            task_id: task.id.to_string(),
+            slot: task.slot,
+            node_id: task.node_id.map(|id| id.to_string()).unwrap_or_default(),
+            node_hostname: node.map(|n| n.hostname().to_owned()).unwrap_or_default(),
+            state: task.status.state.number(),
+            desired_state: task.desired_state.number(),
+            blocked_by: reason(task),
+            err: task.status.err.to_string(),
+            since_ns: i64::try_from(task.status.timestamp.0).unwrap_or(i64::MAX),
+            up_to_date: Self::runs_present_spec(self.service, task),
+            restarts: self.used_up.get(&task.slot).copied().unwrap_or(0),
+        }
+    }
+}
+
+/// Why a task is not further, in words; empty when nothing is in its way.
+pub fn reason(task: &Task) -> String {
+    if !task.status.err.is_empty() {
+        return task.status.err.to_string();
+    }
+    match task.status.state {
+        TaskState::Ready if task.desired_state <= TaskState::Ready => {
+            "waiting for the restart delay, or for the task it replaces to stop".into()
+        }
+        TaskState::Assigned => "waiting for its node to accept it".into(),
+        _ => String::new(),
+    }
+}
