@@ -89,7 +89,7 @@ impl Executor for ProcessExecutor {
     }
 
     fn prepare<'a>(&'a self, run: &'a TaskRun) -> BoxFuture<'a, Result<(), ExecError>> {
-        Box::pin(std::future::ready(self.lifecycle.prepare(run)))
+        Box::pin(self.lifecycle.prepare(run))
     }
 
     fn start<'a>(&'a self, run: &'a TaskRun) -> BoxFuture<'a, Result<Started, ExecError>> {

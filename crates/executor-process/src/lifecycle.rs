@@ -70,55 +70,47 @@ impl Lifecycle {
     }
 
     pub(crate) fn adopt(&self, node: NodeId) -> Result<Vec<Found>, ExecError> {
-        let fail = |error: io::Error| {
+        let entries = fs::read_dir(&self.dir).map_err(|error| {
             ExecError::retry(format!("cannot read {}: {error}", self.dir.display()))
-        };
+        })?;
+        let node = node.to_string();
+        let names = entries.flatten().map(|entry| entry.file_name());
+        let ids = names.filter_map(|name| name.to_str()?.parse::<TaskId>().ok());
         let mut found = Vec::new();
-        for entry in fs::read_dir(&self.dir).map_err(fail)? {
-            let name = entry.map_err(fail)?.file_name();
-            let Some(task_id) = name.to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            let dir = self.dir_of(task_id);
-            let Some(launch) = dir.launch().map_err(fail)? else {
-                continue;
-            };
-            if launch.node != Some(node.to_string()) {
-                continue;
+        for task_id in ids {
+            match self.find(task_id, &node) {
+                Ok(Some(state)) => found.push(Found { task_id, state }),
+                Ok(None) => {}
+                // One damaged directory must not hide the others.
+                Err(error) => tracing::warn!(%task_id, %error, "cannot read the task's directory"),
             }
-            let state = match dir.stage().map_err(fail)? {
-                Stage::Absent => continue,
-                Stage::Prepared | Stage::Between => FoundState::Prepared,
-                Stage::Running(child) => FoundState::Running(started(task_id, &child)),
-                Stage::Exited(record) => FoundState::Exited(exit(task_id, record)),
-                Stage::Lost(child) => FoundState::Exited(lost(task_id, child)),
-            };
-            found.push(Found { task_id, state });
         }
         Ok(found)
     }
 
-    pub(crate) fn prepare(&self, run: &TaskRun) -> Result<(), ExecError> {
-        let dir = self.dir_of(run.id());
-        if stage(&dir)? != Stage::Absent {
-            return Ok(());
+    fn find(&self, task: TaskId, node: &str) -> io::Result<Option<FoundState>> {
+        let dir = self.dir_of(task);
+        if dir.launch()?.and_then(|launch| launch.node).as_deref() != Some(node) {
+            return Ok(None);
         }
-        let launch = Launch::of(run)?;
-        let fail = |error: io::Error| {
-            let path = dir.path().display();
-            ExecError::retry(format!("cannot write the task's directory {path}: {error}"))
-        };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir.path())
-            .map_err(fail)?;
-        match mkfifo(&dir.alive(), Mode::S_IRUSR | Mode::S_IWUSR) {
-            Ok(()) | Err(Errno::EEXIST) => {}
-            Err(error) => return Err(fail(error.into())),
+        Ok(Some(match dir.stage()? {
+            Stage::Absent => return Ok(None),
+            Stage::Prepared | Stage::Between => FoundState::Prepared,
+            Stage::Running(child) => FoundState::Running(started(task, &child)),
+            Stage::Exited(record) => FoundState::Exited(exit(task, record)),
+            Stage::Lost(child) => FoundState::Exited(lost(task, child)),
+        }))
+    }
+
+    pub(crate) async fn prepare(&self, run: &TaskRun) -> Result<(), ExecError> {
+        let (dir, run) = (self.dir_of(run.id()), run.clone());
+        // It waits for the disk.
+        match tokio::task::spawn_blocking(move || write_dir(&dir, &run)).await {
+            Ok(result) => result,
+            Err(error) => Err(ExecError::retry(format!(
+                "the executor is shutting down: {error}"
+            ))),
         }
-        // Last: it is what says that the task is prepared.
-        dir.write_launch(&launch).map_err(fail)
     }
 
     // === start ===
@@ -310,6 +302,29 @@ impl Lifecycle {
             _ => Ok(logs::open(dir, options)),
         }
     }
+}
+
+/// Makes the directory of a prepared task.
+fn write_dir(dir: &TaskDir, run: &TaskRun) -> Result<(), ExecError> {
+    if stage(dir)? != Stage::Absent {
+        return Ok(());
+    }
+    let launch = Launch::of(run)?;
+    let fail = |error: io::Error| {
+        let path = dir.path().display();
+        ExecError::retry(format!("cannot write the task's directory {path}: {error}"))
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir.path())
+        .map_err(fail)?;
+    match mkfifo(&dir.alive(), Mode::S_IRUSR | Mode::S_IWUSR) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(error) => return Err(fail(error.into())),
+    }
+    // Last: it is what says that the task is prepared.
+    dir.write_launch(&launch).map_err(fail)
 }
 
 fn stage(dir: &TaskDir) -> Result<Stage, ExecError> {

@@ -14,12 +14,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::prctl;
-use nix::sys::signal::{Signal, kill, killpg};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, setsid};
 
 use crate::clock;
@@ -42,9 +44,6 @@ pub(crate) const NOT_RUN_CODE: i32 = 127;
 
 /// How long processes the command left behind may take to die of SIGKILL.
 const SWEEP_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Pause between two looks at them.
-const SWEEP_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Runs the task whose directory this is; for the hidden subcommand of the agent's program, which
 /// must pass the directory as its last argument and do nothing else before.
@@ -144,25 +143,25 @@ fn wait_for(command: Pid) -> io::Result<i32> {
 }
 
 /// Kills what the command left behind. As in a container, nothing outlives the main process.
+///
+/// Orphans become children of the shim, so no child left means nothing left at all; each death
+/// may bring new orphans, so each is followed by another look.
 fn sweep(command: Pid) {
-    let deadline = Instant::now() + SWEEP_TIMEOUT;
-    // That a process is gone already is what is wanted.
-    let _ = killpg(command, Signal::SIGKILL);
-    loop {
-        while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            if status == WaitStatus::StillAlive {
-                break;
+    let (alive, done) = channel::<()>();
+    thread::spawn(move || {
+        let _alive = alive;
+        loop {
+            for pid in left_behind(command) {
+                // That a process is gone already is what is wanted.
+                let _ = kill(pid, Signal::SIGKILL);
+            }
+            if waitpid(None, None) == Err(Errno::ECHILD) {
+                return;
             }
         }
-        let left = left_behind(command);
-        if left.is_empty() || Instant::now() > deadline {
-            return;
-        }
-        for pid in left {
-            let _ = kill(pid, Signal::SIGKILL);
-        }
-        std::thread::sleep(SWEEP_INTERVAL);
-    }
+    });
+    // Nothing is ever sent: the channel closes when all are gone, or the time is up.
+    let _ = done.recv_timeout(SWEEP_TIMEOUT);
 }
 
 /// Processes of the command's session, and orphans that became the shim's children.

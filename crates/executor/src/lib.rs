@@ -73,6 +73,10 @@ pub trait Executor: Send + Sync + 'static {
 
     /// Starts a prepared task. Where it has a health check, returns when it is healthy.
     ///
+    /// A task that ends at once has started: the call that started it returns `Ok`, and how it
+    /// ended is for [`Executor::wait`] to say. A repeated call returns [`ExecError::Exited`] then,
+    /// which may be a success.
+    ///
     /// # Errors
     ///
     /// [`ExecError::NotFound`] when it is not prepared, [`ExecError::Exited`] when it ended

@@ -12,7 +12,7 @@ use executor::conformance::{self, Script, Subject};
 use executor::{
     BoxFuture, ExecError, Executor, ExitCause, FileKind, FoundState, TaskFile, TaskRun,
 };
-use executor_docker::{ConnectError, DockerConfig, DockerExecutor, EngineAddress};
+use executor_docker::{ConnectError, DockerConfig, DockerExecutor, EngineAddress, PullPolicy};
 use support::{Relay, TestNode, docker, engine_is_there, output, shell};
 use types::container::{FileTarget, Healthcheck, Mount, MountKind, TmpfsOptions, Ulimit};
 use types::service::{EndpointSpec, PortConfig, PublishMode};
@@ -237,12 +237,12 @@ async fn failures_are_told_in_one_sentence() {
     }
     let node = TestNode::new();
     let executor = node.open().await;
-    let missing = node.run(|spec| spec.image = "swarmd-test/missing:1".into());
+    let missing = node.run(|spec| spec.image = "127.0.0.1:1/missing:1".into());
     let error = within(executor.prepare(&missing)).await.unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, ExecError::Rejected(_)));
     assert!(
-        text.starts_with("image \"swarmd-test/missing:1\" is not on this node"),
+        text.starts_with("image \"127.0.0.1:1/missing:1\" is not on this node"),
         "{text}"
     );
 
@@ -260,6 +260,29 @@ async fn failures_are_told_in_one_sentence() {
     within(executor.prepare(&command)).await.unwrap();
     let error = within(executor.start(&command)).await.unwrap_err();
     assert!(matches!(&error, ExecError::Rejected(why) if why.contains("/no/such/command")));
+}
+
+#[tokio::test]
+async fn an_unreachable_registry_does_not_stop_an_image_that_is_on_the_node() {
+    if !engine_is_there() {
+        return;
+    }
+    let node = TestNode::new();
+    let config = DockerConfig {
+        pull: PullPolicy::Always,
+        ..node.config()
+    };
+    let executor = DockerExecutor::connect(config).await.unwrap();
+    // Nothing listens on that registry's port.
+    let image = "127.0.0.1:1/swarmd-test/busybox:1";
+    docker(&["tag", support::IMAGE, image]).unwrap();
+    let run = node.run(|spec| {
+        spec.image = image.into();
+        spec.command = shell("exit 4");
+    });
+    let (code, _) = run_to_end(&executor, &run).await;
+    docker(&["rmi", image]).unwrap();
+    assert_eq!(code, 4);
 }
 
 #[tokio::test]
