@@ -1,0 +1,131 @@
+//! Writes the step that changes one slot.
+
+use store::{Action, Guard, NewTask, Step};
+use types::task::{TaskStatus, message};
+use types::{Entropy, Task, TaskId, TaskState};
+
+use crate::ground::Ground;
+use crate::restart::{Candidate, start_at};
+use crate::slot::{Slot, iteration};
+
+/// The step for one slot under construction.
+pub(crate) struct SlotStep<'a, 'g> {
+    ground: &'g Ground<'a>,
+    slot: &'g Slot<'a>,
+    entropy: &'g mut dyn Entropy,
+    step: Step,
+}
+
+impl<'a, 'g> SlotStep<'a, 'g> {
+    /// An empty step.
+    pub(crate) fn new(
+        ground: &'g Ground<'a>,
+        slot: &'g Slot<'a>,
+        entropy: &'g mut dyn Entropy,
+    ) -> Self {
+        Self {
+            ground,
+            slot,
+            entropy,
+            step: Step::default(),
+        }
+    }
+
+    /// The step.
+    pub(crate) fn finish(self) -> Step {
+        self.step
+    }
+
+    /// The task shall stop and its record stay as history. A task that no node has seen is
+    /// ended on the spot.
+    pub(crate) fn stop(&mut self, task: &Task) {
+        self.guard(task);
+        if task.desired_state < TaskState::Shutdown {
+            self.desire(task, TaskState::Shutdown);
+        }
+        if task.status.state < TaskState::Assigned {
+            let status = TaskStatus {
+                timestamp: self.ground.now,
+                state: TaskState::Shutdown,
+                message: message("stopped before it was placed"),
+                ..TaskStatus::default()
+            };
+            self.step.actions.push(Action::Report {
+                task: task.id,
+                status: Box::new(status),
+            });
+        }
+    }
+
+    /// The task shall stop and its record be deleted.
+    pub(crate) fn forget(&mut self, task: &Task) {
+        if task.desired_state < TaskState::Remove {
+            self.guard(task);
+            self.desire(task, TaskState::Remove);
+        }
+    }
+
+    /// The task that was held back may start.
+    pub(crate) fn start(&mut self, task: &Task) {
+        self.guard(task);
+        self.desire(task, self.ground.goal());
+    }
+
+    /// A new task that starts as soon as delay and slot allow.
+    pub(crate) fn create(&mut self, spec_version: u64) {
+        let spec = self
+            .ground
+            .view
+            .revision(self.ground.service.id, spec_version);
+        let Some(revision) = spec else {
+            return self.create_as(self.ground.service.spec_version, TaskState::Ready);
+        };
+        let candidate = Candidate {
+            id: None,
+            created_at: self.ground.now,
+            spec: &revision.spec,
+        };
+        let due = start_at(self.ground, self.slot, &candidate) <= self.ground.now;
+        let goal = self.ground.goal();
+        self.create_as(spec_version, if due { goal } else { TaskState::Ready });
+    }
+
+    /// A new task that starts at once, whatever else runs in the slot.
+    pub(crate) fn create_beside(&mut self, spec_version: u64) {
+        self.create_as(spec_version, self.ground.goal());
+    }
+
+    fn create_as(&mut self, spec_version: u64, desired_state: TaskState) {
+        let service = self.ground.service;
+        self.step.guards.push(Guard::Service {
+            id: service.id,
+            version: service.meta.version,
+        });
+        self.step.actions.push(Action::NewTask(NewTask {
+            id: TaskId::random(self.entropy),
+            service: service.id,
+            spec_version,
+            slot: self.slot.key.number(),
+            node: self.slot.key.node(),
+            desired_state,
+            job_iteration: iteration(service),
+        }));
+    }
+
+    fn desire(&mut self, task: &Task, state: TaskState) {
+        self.step.actions.push(Action::Desire {
+            task: task.id,
+            state,
+        });
+    }
+
+    fn guard(&mut self, task: &Task) {
+        let guard = Guard::Task {
+            id: task.id,
+            version: task.meta.version,
+        };
+        if !self.step.guards.contains(&guard) {
+            self.step.guards.push(guard);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Evicts tasks from nodes that no longer fit them: a label was taken away, a node came back with
+//! less memory or without a device.
+//!
+//! The task is reported REJECTED by a manager; the orchestrator then replaces it like any other
+//! task that ended, and its agent stops what still runs. Only active nodes are looked at: drained
+//! ones lose their tasks anyway, and a pause asks for nothing to be moved.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use store::{Action, Change, Diff, Guard, Plan, State, Step};
+use types::task::{TaskStatus, message};
+use types::{
+    Availability, GenericResource, Node, NodeId, Resources, Task, TaskSpec, TaskState, Timestamp,
+};
+
+use crate::budget::Budget;
+use crate::fit;
+use crate::slot::age;
+
+/// Watches over tasks that have a node.
+#[derive(Debug, Default)]
+pub struct Enforcer {
+    dirty: BTreeSet<NodeId>,
+}
+
+impl Enforcer {
+    /// A stage that has every node to look at.
+    pub fn new(view: &State, _now: Timestamp) -> Self {
+        Self {
+            dirty: view.nodes().iter().map(|n| n.id).collect(),
+        }
+    }
+
+    /// Notes where to look again.
+    pub fn observe(&mut self, change: &Change) {
+        if let Change::Node(Diff {
+            old,
+            new: Some(new),
+        }) = change
+            && old.as_ref().is_none_or(|old| offers_differ(old, new))
+        {
+            self.dirty.insert(new.id);
+        }
+    }
+
+    /// What to change now.
+    pub fn plan(&mut self, view: &State, now: Timestamp) -> Plan {
+        let mut budget = Budget::new();
+        while !budget.is_spent()
+            && let Some(id) = self.dirty.pop_first()
+        {
+            let node = view.nodes().get(id);
+            let active = |n: &&Arc<Node>| n.spec.availability == Availability::Active;
+            if let Some(node) = node.filter(active) {
+                for task in evicted(view, node) {
+                    budget.push(eviction(task, node, now));
+                }
+            }
+        }
+        let mut plan = budget.into_plan();
+        if !self.dirty.is_empty() {
+            plan.wake(now);
+        }
+        plan
+    }
+}
+
+fn offers_differ(old: &Node, new: &Node) -> bool {
+    old.spec != new.spec
+        || old.role != new.role
+        || old.status.addr != new.status.addr
+        || old.description != new.description
+}
+
+/// The tasks that do not fit, when older tasks keep what they have.
+fn evicted<'a>(view: &'a State, node: &Node) -> Vec<&'a Arc<Task>> {
+    let mut tasks: Vec<_> = view
+        .tasks()
+        .on_node(node.id)
+        .filter(|t| t.is_active() && t.desired_state <= TaskState::Complete)
+        .collect();
+    tasks.sort_by_key(|t| age(t));
+    let mut left = node.description.as_ref().map(|d| d.resources.clone());
+    tasks.retain(|task| {
+        let service = task.service_id.and_then(|id| view.services().get(id));
+        let spec = service.map_or(task.spec(), |s| &s.spec.task);
+        let fits =
+            fit::constraints_hold(node, spec) && left.as_mut().is_none_or(|left| take(left, task));
+        !fits
+    });
+    tasks
+}
+
+/// Takes what the task holds out of what is left, or takes nothing.
+fn take(left: &mut Resources, task: &Task) -> bool {
+    let mut next = left.clone();
+    let spec: &TaskSpec = task.spec();
+    if let Some(reserved) = spec.reservations() {
+        next.nano_cpus -= reserved.nano_cpus;
+        next.memory_bytes -= reserved.memory_bytes;
+        let short = (reserved.nano_cpus > 0 && next.nano_cpus < 0)
+            || (reserved.memory_bytes > 0 && next.memory_bytes < 0);
+        if short {
+            return false;
+        }
+    }
+    let mut held = task.assigned_generic_resources.iter();
+    let fits = held.all(|unit| take_generic(&mut next.generic, unit));
+    if fits {
+        *left = next;
+    }
+    fits
+}
+
+fn take_generic(left: &mut Vec<GenericResource>, unit: &GenericResource) -> bool {
+    match unit {
+        GenericResource::Named { .. } => {
+            let place = left.iter().position(|have| have == unit);
+            place.map(|at| left.remove(at)).is_some()
+        }
+        GenericResource::Discrete { kind, value } => left.iter_mut().any(|have| match have {
+            GenericResource::Discrete { kind: k, value: v } if k == kind && *v >= *value => {
+                *v -= value;
+                true
+            }
+            _ => false,
+        }),
+    }
+}
+
+fn eviction(task: &Task, node: &Node, now: Timestamp) -> Step {
+    let mut guard = vec![Guard::Task {
+        id: task.id,
+        version: task.meta.version,
+    }];
+    guard.push(Guard::Node {
+        id: node.id,
+        version: node.meta.version,
+    });
+    let status = TaskStatus {
+        timestamp: now,
+        state: TaskState::Rejected,
+        message: message("task rejected by constraint enforcer"),
+        err: "assigned node no longer meets constraints".into(),
+        applied_at: now,
+        ..task.status.clone()
+    };
+    Step {
+        guards: guard,
+        actions: vec![Action::Report {
+            task: task.id,
+            status: Box::new(status),
+        }],
+    }
+}

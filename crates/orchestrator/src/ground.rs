@@ -1,0 +1,147 @@
+//! What all decisions about one service are made from.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use store::State;
+use types::service::{UpdateConfig, UpdateOrder, UpdateState};
+use types::{Availability, Node, NodeState, Service, Task, TaskState, Timestamp};
+
+use crate::freshness::Difference;
+
+/// One service in one view at one moment.
+#[derive(Debug)]
+pub(crate) struct Ground<'a> {
+    /// All tables.
+    pub(crate) view: &'a State,
+    /// The service.
+    pub(crate) service: &'a Arc<Service>,
+    /// The moment.
+    pub(crate) now: Timestamp,
+    differences: BTreeMap<u64, Difference>,
+}
+
+/// How a task that is meant to run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It ended.
+    Ended,
+    /// Its node is down or gone.
+    Lost,
+    /// Its node is being drained.
+    Leaving,
+    /// It may run, but is not what the service asks for any more.
+    Outdated,
+    /// It is as it should be.
+    Current,
+}
+
+impl<'a> Ground<'a> {
+    /// The ground under one service.
+    pub(crate) fn new(view: &'a State, service: &'a Arc<Service>, now: Timestamp) -> Self {
+        Self {
+            view,
+            service,
+            now,
+            differences: BTreeMap::new(),
+        }
+    }
+
+    /// Compares the spec versions of these tasks once, however many tasks share them.
+    pub(crate) fn learn<'t>(&mut self, tasks: impl Iterator<Item = &'t Arc<Task>>) {
+        for task in tasks {
+            let Some(version) = task.spec_version else {
+                continue;
+            };
+            let (old, new) = (&task.service_spec, &self.service.spec);
+            self.differences
+                .entry(version)
+                .or_insert_with(|| difference(old, new));
+        }
+    }
+
+    /// Whether a task is not what the service asks for.
+    pub(crate) fn is_outdated(&self, task: &Task) -> bool {
+        let known = task.spec_version.and_then(|v| self.differences.get(&v));
+        let found = || difference(&task.service_spec, &self.service.spec);
+        let difference = known.copied().unwrap_or_else(found);
+        difference.outdates(task, self.node_of(task), &self.service.spec)
+    }
+
+    /// The node of a task.
+    pub(crate) fn node_of(&self, task: &Task) -> Option<&'a Node> {
+        let node = task.node_id.and_then(|id| self.view.nodes().get(id));
+        node.map(Arc::as_ref)
+    }
+
+    /// Whether the node that the task has is down or gone.
+    pub(crate) fn is_lost(&self, task: &Task) -> bool {
+        let gone = |n: Option<&Node>| n.is_none_or(|n| n.status.state == NodeState::Down);
+        task.node_id.is_some() && gone(self.node_of(task))
+    }
+
+    /// How a task that is meant to run stands.
+    pub(crate) fn standing(&self, task: &Task) -> Standing {
+        let drains = |n: &Node| n.spec.availability == Availability::Drain;
+        if task.status.state.is_terminal() && task.status.state != TaskState::Orphaned {
+            Standing::Ended
+        } else if task.status.state.is_terminal() || self.is_lost(task) {
+            Standing::Lost
+        } else if self.node_of(task).is_some_and(drains) {
+            Standing::Leaving
+        } else if self.is_outdated(task) {
+            Standing::Outdated
+        } else {
+            Standing::Current
+        }
+    }
+
+    /// Whether the task may be running on a node that is there to stop it.
+    pub(crate) fn occupies(&self, task: &Task) -> bool {
+        task.is_active() && !self.is_lost(task)
+    }
+
+    /// What tasks of the service are meant to reach.
+    pub(crate) fn goal(&self) -> TaskState {
+        if self.service.spec.mode.is_job() {
+            TaskState::Complete
+        } else {
+            TaskState::Running
+        }
+    }
+
+    /// Whether a task is still meant to run.
+    pub(crate) fn is_wanted(&self, task: &Task) -> bool {
+        task.desired_state <= self.goal()
+    }
+
+    /// Where an update stands.
+    pub(crate) fn update_state(&self) -> UpdateState {
+        let status = self.service.update_status.as_ref();
+        status.map_or(UpdateState::Unknown, |s| s.state)
+    }
+
+    /// The policy by which tasks are replaced now.
+    pub(crate) fn update_config(&self) -> UpdateConfig {
+        let spec = &self.service.spec;
+        let back = matches!(
+            self.update_state(),
+            UpdateState::RollbackStarted | UpdateState::RollbackPaused
+        );
+        let config = if back { spec.rollback } else { spec.update };
+        config.unwrap_or_default()
+    }
+
+    /// Whether a replacement runs before the old task stops.
+    pub(crate) fn starts_first(&self) -> bool {
+        self.update_config().order == UpdateOrder::StartFirst
+    }
+}
+
+fn difference(old: &Arc<types::ServiceSpec>, new: &Arc<types::ServiceSpec>) -> Difference {
+    if Arc::ptr_eq(old, new) {
+        Difference::NONE
+    } else {
+        Difference::between(old, new)
+    }
+}

@@ -1,0 +1,345 @@
+//! The stage that turns services into tasks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
+
+use store::{Action, Change, Diff, Plan, State, Step};
+use types::{Entropy, Node, NodeId, ServiceId, ServiceMode, Task, TaskState, Timestamp};
+
+use crate::act::SlotStep;
+use crate::budget::Budget;
+use crate::ground::Ground;
+use crate::ledger::{Facts, Ledger};
+use crate::mode::{self, Want};
+use crate::settle::settle;
+use crate::slot::{Slot, SlotKey};
+use crate::update;
+
+/// What is to be looked at in a service.
+#[derive(Debug)]
+enum Dirty {
+    /// Every slot.
+    All,
+    /// These slots, and the service as a whole as far as the ledger tells.
+    Slots(BTreeSet<SlotKey>),
+}
+
+/// Makes, replaces, starts and stops the tasks of all services.
+#[derive(Debug, Default)]
+pub struct Orchestrator {
+    dirty: BTreeMap<ServiceId, Dirty>,
+    /// Nodes whose change may matter to the tasks on them.
+    nodes: BTreeSet<NodeId>,
+    ledgers: BTreeMap<ServiceId, Ledger>,
+    timers: BTreeSet<(Timestamp, ServiceId, Option<SlotKey>)>,
+    /// The service that was last worked on: a huge one must not keep others waiting.
+    last: Option<ServiceId>,
+}
+
+impl Orchestrator {
+    /// A stage that has everything to look at.
+    pub fn new(view: &State, _now: Timestamp) -> Self {
+        let services = view.services().iter().map(|s| s.id);
+        let of_tasks = view.tasks().iter().filter_map(|t| t.service_id);
+        Self {
+            dirty: services
+                .chain(of_tasks)
+                .map(|id| (id, Dirty::All))
+                .collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Notes where to look again.
+    pub fn observe(&mut self, change: &Change) {
+        match change {
+            Change::Service(diff) => {
+                self.dirty.insert(diff.latest().id, Dirty::All);
+            }
+            Change::Node(diff) if node_matters(diff) => {
+                self.nodes.insert(diff.latest().id);
+            }
+            Change::Task(diff) if task_matters(diff) => {
+                let task = diff.latest();
+                if let Some(service) = task.service_id {
+                    self.mark(service, SlotKey::of(task));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What to change now.
+    pub fn plan(&mut self, view: &State, now: Timestamp, entropy: &mut dyn Entropy) -> Plan {
+        self.ring(now);
+        self.look_at_nodes(view);
+        let mut work = Work {
+            view,
+            now,
+            entropy,
+            budget: Budget::new(),
+        };
+        while let Some(id) = self.next_service() {
+            if work.budget.is_spent() {
+                break;
+            }
+            self.last = Some(id);
+            if let Some(dirty) = self.dirty.remove(&id) {
+                self.reconcile(id, dirty, &mut work);
+            }
+        }
+        let mut plan = work.budget.into_plan();
+        if !self.dirty.is_empty() {
+            plan.wake(now);
+        }
+        if let Some((at, ..)) = self.timers.first() {
+            plan.wake(*at);
+        }
+        plan
+    }
+
+    fn mark(&mut self, service: ServiceId, key: SlotKey) {
+        let dirty = self
+            .dirty
+            .entry(service)
+            .or_insert_with(|| Dirty::Slots(BTreeSet::new()));
+        if let Dirty::Slots(slots) = dirty {
+            slots.insert(key);
+        }
+    }
+
+    /// Marks what waited for this moment.
+    fn ring(&mut self, now: Timestamp) {
+        while let Some(timer) = self.timers.first().copied().filter(|(at, ..)| *at <= now) {
+            self.timers.remove(&timer);
+            let (_, service, key) = timer;
+            match key {
+                Some(key) => self.mark(service, key),
+                None => self.mark_whole(service),
+            }
+        }
+    }
+
+    fn mark_whole(&mut self, service: ServiceId) {
+        self.dirty
+            .entry(service)
+            .or_insert_with(|| Dirty::Slots(BTreeSet::new()));
+    }
+
+    /// Marks the slots that a change of these nodes may matter to.
+    fn look_at_nodes(&mut self, view: &State) {
+        for node in std::mem::take(&mut self.nodes) {
+            for task in view.tasks().on_node(node) {
+                if let Some(service) = task.service_id.filter(|_| !task.status.state.is_terminal())
+                {
+                    self.mark(service, SlotKey::of(task));
+                }
+            }
+            for service in view.services().iter() {
+                if service.spec.mode.is_global() {
+                    self.mark(service.id, SlotKey::Node(node));
+                }
+            }
+        }
+    }
+
+    fn next_service(&self) -> Option<ServiceId> {
+        let after = self.last.map_or(Unbounded, Excluded);
+        let mut rest = self.dirty.range((after, Unbounded));
+        let (id, _) = rest.next().or_else(|| self.dirty.first_key_value())?;
+        Some(*id)
+    }
+
+    fn reconcile(&mut self, id: ServiceId, dirty: Dirty, work: &mut Work<'_>) {
+        let view = work.view;
+        let Some(service) = view.services().get(id) else {
+            self.ledgers.remove(&id);
+            return self.forget(id, work);
+        };
+        let mut ground = Ground::new(view, service, work.now);
+        let known = self.ledgers.remove(&id);
+        let (slots, mut ledger, before) = match (dirty, known) {
+            (Dirty::Slots(keys), Some(ledger)) => {
+                let slots = keys.iter().map(|key| Slot::read(view, service, *key));
+                (slots.collect(), ledger, Ledger::default())
+            }
+            (_, before) => {
+                let slots = Slot::read_all(view, service);
+                (slots, Ledger::default(), before.unwrap_or_default())
+            }
+        };
+        ground.learn(slots.iter().flat_map(|s| s.records.iter().copied()));
+        for slot in &slots {
+            let before = ledger.get(slot.key).or(before.get(slot.key)).copied();
+            let facts = self.visit(&ground, slot, before, work);
+            ledger.put(slot.key, facts);
+        }
+        self.fill(&ground, &ledger, work);
+        if !self.give_up(&ground, &ledger, work) {
+            self.update(&ground, &ledger, work);
+        }
+        self.ledgers.insert(id, ledger);
+    }
+
+    /// The service is gone: its tasks follow.
+    fn forget(&mut self, id: ServiceId, work: &mut Work<'_>) {
+        for task in work.view.tasks().of_service(id) {
+            if task.desired_state < TaskState::Remove {
+                if work.budget.is_spent() {
+                    self.dirty.insert(id, Dirty::All);
+                    return;
+                }
+                work.budget.push(Step::unguarded(Action::Desire {
+                    task: task.id,
+                    state: TaskState::Remove,
+                }));
+            }
+        }
+    }
+
+    /// Settles one slot and says how it stands.
+    fn visit(
+        &mut self,
+        ground: &Ground<'_>,
+        slot: &Slot<'_>,
+        before: Option<Facts>,
+        work: &mut Work<'_>,
+    ) -> Option<Facts> {
+        let service = ground.service.id;
+        let want = mode::want(ground, slot.key);
+        let mut facts = Facts::of(ground, slot, want, before.as_ref());
+        if work.budget.is_spent() {
+            self.mark(service, slot.key);
+            facts.outdated = None;
+            return slot.newest().map(|_| facts);
+        }
+        let settled = settle(ground, slot, want, work.entropy);
+        if let Some(at) = settled.wake_at {
+            self.timers.insert((at, service, Some(slot.key)));
+        }
+        if !settled.step.actions.is_empty() {
+            // Its turn in an update comes when this is done.
+            facts.outdated = None;
+            work.budget.push(settled.step);
+        } else if want == Want::Keep && !facts.held && mode::fills_at_sight(ground, slot.key) {
+            work.fill(ground, slot);
+        }
+        slot.newest().map(|_| facts)
+    }
+
+    /// Fills numbered slots.
+    fn fill(&mut self, ground: &Ground<'_>, ledger: &Ledger, work: &mut Work<'_>) {
+        for key in mode::missing(ground, ledger) {
+            if work.budget.is_spent() {
+                return;
+            }
+            work.fill(ground, &Slot::read(work.view, ground.service, key));
+            if work.budget.is_spent() {
+                self.mark_whole(ground.service.id);
+            }
+        }
+    }
+
+    /// Gives up numbered slots that are too many, and what is left of empty ones. Whether there
+    /// were any.
+    fn give_up(&mut self, ground: &Ground<'_>, ledger: &Ledger, work: &mut Work<'_>) -> bool {
+        let ServiceMode::Replicated { replicas } = ground.service.spec.mode else {
+            return false;
+        };
+        let mut slots = mode::surplus(ground, ledger);
+        if ledger.held() >= replicas {
+            slots.extend(ledger.vacant());
+        }
+        for key in &slots {
+            if work.budget.is_spent() {
+                self.mark_whole(ground.service.id);
+                break;
+            }
+            work.give_up(ground, &Slot::read(work.view, ground.service, *key));
+        }
+        !slots.is_empty()
+    }
+
+    /// Takes the update of the service further.
+    fn update(&mut self, ground: &Ground<'_>, ledger: &Ledger, work: &mut Work<'_>) {
+        let turn = update::next(ground, ledger);
+        if let Some(at) = turn.wake_at {
+            self.timers.insert((at, ground.service.id, None));
+        }
+        if let Some(step) = turn.status {
+            work.budget.push(step);
+        }
+        for key in turn.slots {
+            if work.budget.is_spent() {
+                return self.mark_whole(ground.service.id);
+            }
+            let slot = Slot::read(work.view, ground.service, key);
+            let step = update::replace(ground, &slot, work.entropy);
+            work.budget.push(step);
+        }
+    }
+}
+
+/// One call of `plan`.
+struct Work<'a> {
+    view: &'a State,
+    now: Timestamp,
+    entropy: &'a mut dyn Entropy,
+    budget: Budget,
+}
+
+impl Work<'_> {
+    /// Puts a first task into an empty slot.
+    fn fill(&mut self, ground: &Ground<'_>, slot: &Slot<'_>) {
+        if slot.tasks().any(|t| ground.is_wanted(t)) {
+            return;
+        }
+        let mut step = SlotStep::new(ground, slot, self.entropy);
+        step.create(ground.service.spec_version);
+        self.budget.push(step.finish());
+    }
+
+    /// Gives a slot up with all its records.
+    fn give_up(&mut self, ground: &Ground<'_>, slot: &Slot<'_>) {
+        let mut step = SlotStep::new(ground, slot, self.entropy);
+        slot.records.iter().for_each(|t| step.forget(t));
+        self.budget.push(step.finish());
+    }
+}
+
+/// Whether a change of a task can change a decision. Tasks that come nearer to running cannot,
+/// but for READY, from where on pull credentials no longer matter.
+fn task_matters(diff: &Diff<Task>) -> bool {
+    let (Some(old), Some(new)) = (&diff.old, &diff.new) else {
+        return true;
+    };
+    let (was, is) = (old.status.state, new.status.state);
+    let crossed = |state| was < state && is >= state;
+    old.desired_state != new.desired_state
+        || old.node_id != new.node_id
+        || (was != is && is >= TaskState::Running)
+        || crossed(TaskState::Ready)
+        || crossed(TaskState::Assigned)
+}
+
+/// Whether a change of a node can change where tasks may be.
+fn node_matters(diff: &Diff<Node>) -> bool {
+    let (Some(old), Some(new)) = (&diff.old, &diff.new) else {
+        return true;
+    };
+    let described = |n: &Node| {
+        let d = n.description.as_ref();
+        d.map(|d| {
+            (
+                d.hostname.clone(),
+                d.platform.clone(),
+                d.engine.labels.clone(),
+            )
+        })
+    };
+    old.status.state != new.status.state
+        || old.status.addr != new.status.addr
+        || old.spec != new.spec
+        || old.role != new.role
+        || described(old) != described(new)
+}

@@ -1,0 +1,227 @@
+//! Deletes the records of tasks that nobody needs any more.
+//!
+//! A record goes at once when its task is to be removed and nothing of it can still run, or when
+//! it has no service and ended. Otherwise a slot keeps the cluster's retention limit of records,
+//! and beyond it only those that decisions are still made from: the newest one, the attempts
+//! that a restart policy counts, the tasks an update under way is judged by, and a job's
+//! completions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use store::{Action, Change, Guard, Key, Plan, State, Step};
+use types::defaults::TASK_HISTORY_RETENTION_LIMIT;
+use types::service::UpdateState;
+use types::{Service, ServiceId, Task, TaskId, TaskState, Timestamp};
+
+use crate::budget::Budget;
+use crate::slot::{SlotKey, age, ended_by_itself, iteration, records};
+
+/// Deletes task records.
+#[derive(Debug, Default)]
+pub struct Reaper {
+    slots: BTreeSet<(ServiceId, SlotKey)>,
+    strays: BTreeSet<TaskId>,
+}
+
+impl Reaper {
+    /// A stage that has to look at every slot with something to delete.
+    pub fn new(view: &State, _now: Timestamp) -> Self {
+        let mut reaper = Self::default();
+        let limit = retention(view).unwrap_or(usize::MAX);
+        let mut counts: BTreeMap<(ServiceId, SlotKey), usize> = BTreeMap::new();
+        for task in view.tasks().iter() {
+            let Some(service) = task.service_id else {
+                reaper.strays.insert(task.id);
+                continue;
+            };
+            let slot = (service, SlotKey::of(task));
+            let count = counts.entry(slot).or_default();
+            *count += 1;
+            if *count > limit || task.desired_state == TaskState::Remove {
+                reaper.slots.insert(slot);
+            }
+        }
+        reaper
+    }
+
+    /// Notes where to look again.
+    pub fn observe(&mut self, change: &Change) {
+        match change {
+            Change::Task(diff) => {
+                let Some(task) = &diff.new else { return };
+                let settled = diff.old.as_ref().is_some_and(|old| {
+                    old.status.state == task.status.state && old.desired_state == task.desired_state
+                });
+                match task.service_id {
+                    _ if settled => {}
+                    None => _ = self.strays.insert(task.id),
+                    Some(service) => _ = self.slots.insert((service, SlotKey::of(task))),
+                }
+            }
+            Change::Node(diff) if diff.new.is_none() => {
+                self.slots.extend(diff.old.iter().map(|n| {
+                    // Services are filled in by `plan`, which sees the tasks of the node.
+                    (ServiceId::MIN, SlotKey::Node(n.id))
+                }));
+            }
+            _ => {}
+        }
+    }
+
+    /// What to change now.
+    pub fn plan(&mut self, view: &State, now: Timestamp) -> Plan {
+        let mut budget = Budget::new();
+        while !budget.is_spent()
+            && let Some(id) = self.strays.pop_first()
+        {
+            let task = view.tasks().get(id);
+            let ended = |t: &&Arc<Task>| is_stray_end(t);
+            task.filter(ended)
+                .into_iter()
+                .for_each(|t| delete(t, &mut budget));
+        }
+        self.spread_lost_nodes(view);
+        while !budget.is_spent()
+            && let Some((service, key)) = self.slots.pop_first()
+        {
+            for task in disposable(view, service, key) {
+                delete(task, &mut budget);
+            }
+        }
+        let mut plan = budget.into_plan();
+        if !self.slots.is_empty() || !self.strays.is_empty() {
+            plan.wake(now);
+        }
+        plan
+    }
+
+    /// A removed node frees the records of tasks that it was to stop.
+    fn spread_lost_nodes(&mut self, view: &State) {
+        let first = (ServiceId::MIN, SlotKey::Number(0));
+        let marks: Vec<_> = self
+            .slots
+            .range(first..)
+            .take_while(|(service, _)| *service == ServiceId::MIN)
+            .copied()
+            .collect();
+        for mark in marks {
+            self.slots.remove(&mark);
+            if let (_, SlotKey::Node(node)) = mark {
+                for task in view.tasks().on_node(node) {
+                    let service = task.service_id.into_iter();
+                    self.slots.extend(service.map(|s| (s, SlotKey::of(task))));
+                }
+            }
+        }
+    }
+}
+
+fn delete(task: &Task, budget: &mut Budget) {
+    let guard = Guard::Task {
+        id: task.id,
+        version: task.meta.version,
+    };
+    budget.push(Step::guarded(guard, Action::Remove(Key::Task(task.id))));
+}
+
+/// A task without a service: a network attachment. Its record is worth nothing once it ended.
+fn is_stray_end(task: &Task) -> bool {
+    task.status.state == TaskState::Orphaned
+        || (task.status.state.is_terminal() && task.desired_state >= TaskState::Shutdown)
+}
+
+/// Old tasks kept per slot; `None` keeps all.
+fn retention(view: &State) -> Option<usize> {
+    let limit = view.cluster().map_or(TASK_HISTORY_RETENTION_LIMIT, |c| {
+        c.spec.task_history_retention_limit
+    });
+    usize::try_from(limit).ok()
+}
+
+/// The records of a slot to delete.
+fn disposable(view: &State, id: ServiceId, key: SlotKey) -> Vec<&Arc<Task>> {
+    let mut all = records(view, id, key);
+    all.sort_by_key(|t| age(t));
+    let (mut out, mut rest): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|t| is_removable(view, t));
+    let Some(limit) = retention(view) else {
+        return out;
+    };
+    let excess = rest.len().saturating_sub(limit);
+    if excess > 0 {
+        let service = view.services().get(id);
+        let needed = needed(service.map(Arc::as_ref), &rest);
+        rest.retain(|t| has_ended(t) && !needed.contains(&t.id));
+        out.extend(rest.into_iter().take(excess));
+    }
+    out
+}
+
+/// Whether a task is to be removed and nothing of it can still run.
+fn is_removable(view: &State, task: &Task) -> bool {
+    let state = task.status.state;
+    let node_gone = || task.node_id.is_some_and(|n| !view.nodes().contains(n));
+    task.desired_state == TaskState::Remove
+        && (state < TaskState::Assigned || state.is_terminal() || node_gone())
+}
+
+/// Whether a record is history: the task ended and the orchestrator has dealt with it.
+fn has_ended(task: &Task) -> bool {
+    let dealt_with = task.desired_state >= TaskState::Shutdown;
+    let past_job = task.service_spec.mode.is_job() && task.desired_state == TaskState::Complete;
+    (dealt_with || past_job)
+        && (task.status.state.is_terminal() || task.status.state < TaskState::Assigned)
+}
+
+/// The records that decisions are still made from, whatever the limit. `tasks` is oldest first.
+fn needed(service: Option<&Service>, tasks: &[&Arc<Task>]) -> BTreeSet<TaskId> {
+    let mut needed = BTreeSet::new();
+    needed.extend(tasks.last().map(|t| t.id));
+    let Some(service) = service else {
+        return needed;
+    };
+    let run = iteration(service);
+    needed.extend(
+        tasks
+            .iter()
+            .filter(|t| run.is_some() && t.job_iteration == run)
+            .filter(|t| t.status.state == TaskState::Complete)
+            .map(|t| t.id),
+    );
+    needed.extend(attempts(tasks));
+    needed.extend(judged(service, tasks));
+    needed
+}
+
+/// The attempts that the newest task's restart policy counts, and the end before the first.
+fn attempts<'a>(tasks: &'a [&Arc<Task>]) -> impl Iterator<Item = TaskId> + 'a {
+    let newest = tasks.last();
+    let policy = newest.and_then(|t| t.spec().restart.as_ref());
+    let max = policy.map_or(0, |p| p.max_attempts);
+    let count = if max == 0 { 0 } else { max.saturating_add(1) };
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let version = newest.and_then(|t| t.spec_version);
+    let ends = tasks.iter().rev();
+    ends.filter(move |t| ended_by_itself(t) && t.spec_version == version)
+        .take(count)
+        .map(|t| t.id)
+}
+
+/// The first task that the update under way made in the slot and the one it took over from.
+fn judged(service: &Service, tasks: &[&Arc<Task>]) -> Vec<TaskId> {
+    let status = service.update_status.as_ref();
+    let under_way = status.is_some_and(|s| {
+        matches!(
+            s.state,
+            UpdateState::Updating | UpdateState::RollbackStarted
+        )
+    });
+    if !under_way {
+        return Vec::new();
+    }
+    let version = Some(service.spec_version);
+    let old = tasks.iter().rposition(|t| t.spec_version != version);
+    let pair = old.map(|at| tasks.iter().skip(at).take(2));
+    pair.into_iter().flatten().map(|t| t.id).collect()
+}

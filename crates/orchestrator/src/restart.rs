@@ -1,0 +1,159 @@
+//! Whether and when an ended task is replaced. History is the retained records of the slot and
+//! nothing else, so a new leader knows what the old one knew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use types::defaults::{OLD_TASK_WAIT_MAX, RESTART_DELAY, STOP_GRACE_PERIOD};
+use types::task::{RestartCondition, RestartPolicy};
+use types::{ServiceSpec, Task, TaskId, TaskState, Timestamp};
+
+use crate::ground::Ground;
+use crate::slot::{Slot, ended_by_itself, reached_at};
+
+/// Failures in a row after which the delay starts to double.
+const CRASH_LOOP_MIN: u32 = 3;
+
+/// The delay grows to at most this multiple: the records kept by default show no longer loop.
+const BACKOFF_FACTOR_MAX: u32 = 8;
+
+/// The delay that doubles where the service asks for none.
+const BACKOFF_DELAY_MIN: Duration = Duration::from_secs(1);
+
+/// A task that lived longer than its greatest delay and this was not part of a crash loop.
+const QUICK_DEATH: Duration = Duration::from_secs(10);
+
+/// Added to the stop grace of a task that a replacement waits for: time to report the end.
+const STOP_REPORT_SLACK: Duration = Duration::from_secs(10);
+
+/// A task that is, or is about to be, in a slot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Candidate<'a> {
+    /// Its id, if it exists.
+    pub(crate) id: Option<TaskId>,
+    /// When it was created.
+    pub(crate) created_at: Timestamp,
+    /// What it is made from.
+    pub(crate) spec: &'a Arc<ServiceSpec>,
+}
+
+impl<'a> Candidate<'a> {
+    /// A task that exists.
+    pub(crate) fn task(task: &'a Task) -> Self {
+        Self {
+            id: Some(task.id),
+            created_at: task.meta.created_at,
+            spec: &task.service_spec,
+        }
+    }
+}
+
+fn policy(spec: &ServiceSpec) -> RestartPolicy {
+    spec.task.restart.clone().unwrap_or_default()
+}
+
+/// Whether a task of the slot that does not run any more may be replaced under its policy.
+/// Tasks that lost their node are replaced without counting as attempts.
+pub(crate) fn may_restart(task: &Task, slot: &Slot<'_>) -> bool {
+    let policy = policy(&task.service_spec);
+    let is_job = task.service_spec.mode.is_job();
+    let condition = match policy.condition {
+        RestartCondition::Any if is_job => RestartCondition::OnFailure,
+        other => other,
+    };
+    let allowed = match condition {
+        RestartCondition::None => false,
+        RestartCondition::OnFailure => task.status.state != TaskState::Complete,
+        RestartCondition::Any => true,
+    };
+    if !allowed || policy.max_attempts == 0 || !ended_by_itself(task) {
+        return allowed;
+    }
+    deaths(task, slot, policy.window) <= policy.max_attempts
+}
+
+/// Ends of the same spec version in the window that closes with this one, itself included. The
+/// first end is not an attempt, so `n` ends mean that `n - 1` attempts are used up.
+fn deaths(last: &Task, slot: &Slot<'_>, window: Option<Duration>) -> u64 {
+    let window = window.filter(|w| !w.is_zero()).unwrap_or(Duration::MAX);
+    let closes = reached_at(last);
+    let counts = |t: &Task| {
+        t.spec_version == last.spec_version
+            && ended_by_itself(t)
+            && reached_at(t) <= closes
+            && closes.since(reached_at(t)) < window
+    };
+    slot.tasks().filter(|t| counts(t)).count() as u64
+}
+
+/// The pause before a candidate may start: none for replacements of tasks that were told to
+/// stop, lost their node or were made from another spec.
+pub(crate) fn delay(candidate: &Candidate<'_>, slot: &Slot<'_>) -> Duration {
+    let before =
+        |t: &&Arc<Task>| Some(t.id) != candidate.id && t.meta.created_at <= candidate.created_at;
+    let same = |t: &Task| {
+        Arc::ptr_eq(&t.service_spec, candidate.spec) || t.service_spec.task == candidate.spec.task
+    };
+    let predecessor = slot.tasks().rfind(before);
+    if !predecessor.is_some_and(|t| ended_by_itself(t) && same(t)) {
+        return Duration::ZERO;
+    }
+    let base = policy(candidate.spec).delay.unwrap_or(RESTART_DELAY);
+    let patience = base.saturating_mul(BACKOFF_FACTOR_MAX) + QUICK_DEATH;
+    let failed_quickly = |t: &&Arc<Task>| {
+        let failed = matches!(t.status.state, TaskState::Failed | TaskState::Rejected);
+        failed && same(t) && reached_at(t).since(t.meta.created_at) <= patience
+    };
+    let mut earlier = slot.tasks().filter(before).rev();
+    let failures = earlier.by_ref().take_while(failed_quickly).count();
+    grown(base, u32::try_from(failures).unwrap_or(u32::MAX))
+}
+
+fn grown(base: Duration, failures: u32) -> Duration {
+    if failures < CRASH_LOOP_MIN {
+        return base;
+    }
+    let doublings = (failures + 1 - CRASH_LOOP_MIN).min(BACKOFF_FACTOR_MAX.ilog2());
+    base.max(BACKOFF_DELAY_MIN).saturating_mul(1 << doublings)
+}
+
+/// When a candidate may start, as things stand: after its delay, and after every other task of
+/// the slot has ended or has been waited for long enough.
+pub(crate) fn start_at(
+    ground: &Ground<'_>,
+    slot: &Slot<'_>,
+    candidate: &Candidate<'_>,
+) -> Timestamp {
+    let after_delay = candidate.created_at.plus(delay(candidate, slot));
+    let others = slot.records.iter();
+    let patience = others
+        .filter(|t| Some(t.id) != candidate.id && ground.occupies(t))
+        .map(|t| wait_max(t))
+        .max();
+    match patience {
+        None => after_delay,
+        Some(wait) => after_delay.max(candidate.created_at.plus(wait)),
+    }
+}
+
+/// How long a replacement waits for a task to end. SwarmKit waits one minute; a task whose stop
+/// may lawfully take longer is given that, or two tasks would run in one slot.
+fn wait_max(task: &Task) -> Duration {
+    let container = task.spec().container();
+    let grace = container.and_then(|c| c.stop_grace_period);
+    let grace = grace.unwrap_or(STOP_GRACE_PERIOD);
+    OLD_TASK_WAIT_MAX.max(grace.saturating_add(STOP_REPORT_SLACK))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_delay_doubles_from_the_third_failure_in_a_row_up_to_eight_times() {
+        let secs = |n| grown(Duration::from_secs(5), n).as_secs();
+        assert_eq!([1, 2, 3, 4, 5, 6, 60].map(secs), [5, 5, 10, 20, 40, 40, 40]);
+        assert_eq!(grown(Duration::ZERO, 2), Duration::ZERO);
+        assert_eq!(grown(Duration::ZERO, 3), Duration::from_secs(2));
+    }
+}

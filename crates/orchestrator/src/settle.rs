@@ -1,0 +1,239 @@
+//! The slot reconciler: what one slot needs now, whatever the mode of its service.
+//!
+//! A slot is settled when it has one current task, or one outdated task that waits for its turn
+//! in an update, or its last task ended and may not be replaced. Scaling and updates are decided
+//! for the service as a whole, elsewhere.
+
+use std::sync::Arc;
+
+use store::Step;
+use types::{Entropy, Task, TaskState, Timestamp};
+
+use crate::act::SlotStep;
+use crate::ground::{Ground, Standing};
+use crate::mode::Want;
+use crate::restart::{Candidate, delay, may_restart, start_at};
+use crate::slot::{Slot, reached_at};
+
+/// What a slot needs.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    /// What to change; empty when there is nothing to do now.
+    pub(crate) step: Step,
+    /// When to look again although nothing changed.
+    pub(crate) wake_at: Option<Timestamp>,
+}
+
+/// The tasks of a slot that are meant to run, by how they stand; each list oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Reading<'a> {
+    pub(crate) gone: Vec<&'a Arc<Task>>,
+    pub(crate) leaving: Vec<&'a Arc<Task>>,
+    pub(crate) outdated: Vec<&'a Arc<Task>>,
+    pub(crate) current: Vec<&'a Arc<Task>>,
+}
+
+impl<'a> Reading<'a> {
+    /// Sorts the tasks of a slot.
+    pub(crate) fn of(ground: &Ground<'_>, slot: &Slot<'a>) -> Self {
+        let mut reading = Self::default();
+        for task in slot.tasks().filter(|t| ground.is_wanted(t)) {
+            match ground.standing(task) {
+                Standing::Ended | Standing::Lost => reading.gone.push(task),
+                Standing::Leaving => reading.leaving.push(task),
+                Standing::Outdated => reading.outdated.push(task),
+                Standing::Current => reading.current.push(task),
+            }
+        }
+        reading
+    }
+}
+
+/// Decides what a slot needs.
+pub(crate) fn settle(
+    ground: &Ground<'_>,
+    slot: &Slot<'_>,
+    want: Want,
+    entropy: &mut dyn Entropy,
+) -> Settled {
+    let mut settler = Settler {
+        ground,
+        slot,
+        step: SlotStep::new(ground, slot, entropy),
+        wake_at: None,
+    };
+    settler.forget_past_runs();
+    match want {
+        Want::Keep => settler.keep(),
+        Want::Stop => settler.stop(),
+        Want::Forget => slot.records.iter().for_each(|t| settler.step.forget(t)),
+    }
+    Settled {
+        step: settler.step.finish(),
+        wake_at: settler.wake_at,
+    }
+}
+
+struct Settler<'a, 'g> {
+    ground: &'g Ground<'a>,
+    slot: &'g Slot<'a>,
+    step: SlotStep<'a, 'g>,
+    wake_at: Option<Timestamp>,
+}
+
+impl Settler<'_, '_> {
+    fn forget_past_runs(&mut self) {
+        for task in self.slot.records.iter().filter(|t| self.slot.is_past(t)) {
+            if !task.status.state.is_terminal() {
+                self.step.forget(task);
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        let done = |t: &Task| t.status.state == TaskState::Complete;
+        for task in self.slot.tasks().filter(|t| self.ground.is_wanted(t)) {
+            if !(self.ground.service.spec.mode.is_job() && done(task)) {
+                self.step.stop(task);
+            }
+        }
+    }
+
+    fn keep(&mut self) {
+        let reading = Reading::of(self.ground, self.slot);
+        if is_completed(self.ground, self.slot) {
+            return self.stop();
+        }
+        let current = self.single(&reading.current);
+        let outdated = self.single(&reading.outdated);
+        match (current, outdated) {
+            (Some(current), outdated) => {
+                let old = outdated.into_iter().chain(reading.leaving.iter().copied());
+                self.take_over(current, old);
+                self.stop_all(&reading.gone);
+                self.start_when_due(current);
+            }
+            (None, Some(outdated)) => {
+                self.take_over(outdated, reading.leaving.iter().copied());
+                self.retry_beside(&reading.gone);
+                self.start_when_due(outdated);
+            }
+            (None, None) if !reading.leaving.is_empty() => {
+                self.stop_all(&reading.gone);
+                self.move_away(&reading.leaving);
+            }
+            (None, None) => self.replace(&reading.gone),
+        }
+    }
+
+    /// The task to keep of several that are alike: one that runs, else the oldest.
+    fn single<'t>(&mut self, tasks: &[&'t Arc<Task>]) -> Option<&'t Arc<Task>> {
+        let running = |t: &&&Arc<Task>| t.status.state == TaskState::Running;
+        let keeper = *tasks.iter().find(running).or(tasks.first())?;
+        for task in tasks.iter().filter(|t| t.id != keeper.id) {
+            self.step.stop(task);
+        }
+        Some(keeper)
+    }
+
+    /// Old tasks stop when the new one runs, or at once unless the service starts first.
+    fn take_over<'t>(&mut self, new: &Task, old: impl Iterator<Item = &'t Arc<Task>>) {
+        if new.status.state == TaskState::Running || !self.ground.starts_first() {
+            old.for_each(|t| self.step.stop(t));
+        }
+    }
+
+    fn stop_all(&mut self, tasks: &[&Arc<Task>]) {
+        tasks.iter().for_each(|t| self.step.stop(t));
+    }
+
+    fn start_when_due(&mut self, task: &Task) {
+        if task.desired_state >= self.ground.goal() {
+            return;
+        }
+        let due = start_at(self.ground, self.slot, &Candidate::task(task));
+        if due <= self.ground.now {
+            self.step.start(task);
+        } else {
+            self.wake(due);
+        }
+    }
+
+    /// The tasks of a node that is being drained.
+    fn move_away(&mut self, leaving: &[&Arc<Task>]) {
+        let Some(task) = self.single(leaving) else {
+            return;
+        };
+        if !may_restart(task, self.slot) {
+            return self.step.stop(task);
+        }
+        let version = self.version_after(task);
+        if self.ground.starts_first() && task.status.state == TaskState::Running {
+            self.step.create_beside(version);
+        } else {
+            self.step.stop(task);
+            self.step.create(version);
+        }
+    }
+
+    /// Nothing of the slot runs: the last task is replaced if its policy says so.
+    fn replace(&mut self, gone: &[&Arc<Task>]) {
+        let Some((last, earlier)) = gone.split_last() else {
+            return;
+        };
+        self.stop_all(earlier);
+        if !may_restart(last, self.slot) {
+            return self.step.stop(last);
+        }
+        // A task that ends while it is still held back must not shorten the delay.
+        let held = last.desired_state < self.ground.goal()
+            && self.ground.standing(last) == Standing::Ended;
+        let pause = delay(&Candidate::task(last), self.slot);
+        let due = last.meta.created_at.plus(pause);
+        if held && due > self.ground.now {
+            return self.wake(due);
+        }
+        self.step.stop(last);
+        self.step.create(self.version_after(last));
+    }
+
+    /// A replacement that was to start beside an outdated task ended: it is tried again after
+    /// the restart delay, while the outdated task goes on.
+    fn retry_beside(&mut self, gone: &[&Arc<Task>]) {
+        let Some((last, earlier)) = gone.split_last() else {
+            return;
+        };
+        self.stop_all(earlier);
+        if self.ground.is_outdated(last) || !may_restart(last, self.slot) {
+            return self.step.stop(last);
+        }
+        let next = Candidate {
+            id: None,
+            created_at: self.ground.now,
+            spec: &self.ground.service.spec,
+        };
+        let due = reached_at(last).plus(delay(&next, self.slot));
+        if due > self.ground.now {
+            return self.wake(due);
+        }
+        self.step.stop(last);
+        self.step.create_beside(self.ground.service.spec_version);
+    }
+
+    /// The version to make a replacement from. An outdated task is replaced by its like: only
+    /// the update, in its turn, moves a slot to the new spec.
+    fn version_after(&self, task: &Task) -> u64 {
+        let own = task.spec_version.filter(|_| self.ground.is_outdated(task));
+        own.unwrap_or(self.ground.service.spec_version)
+    }
+
+    fn wake(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |w| w.min(at)));
+    }
+}
+
+/// Whether the slot of a job has its completion.
+pub(crate) fn is_completed(ground: &Ground<'_>, slot: &Slot<'_>) -> bool {
+    let done = |t: &Arc<Task>| t.status.state == TaskState::Complete;
+    ground.service.spec.mode.is_job() && slot.tasks().any(done)
+}

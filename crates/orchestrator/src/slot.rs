@@ -1,0 +1,147 @@
+//! A slot: the place in a service that one task at a time fills, with the records of all tasks
+//! that filled it.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use store::State;
+use types::{NodeId, Service, ServiceId, Task, TaskId, TaskState, Timestamp};
+
+/// Which slot of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SlotKey {
+    /// A number: from 1 in replicated services, from 0 in replicated jobs.
+    Number(u64),
+    /// A node: global services and global jobs.
+    Node(NodeId),
+}
+
+impl SlotKey {
+    /// The slot that a task of a service fills.
+    pub fn of(task: &Task) -> Self {
+        match task.node_id {
+            Some(node) if task.service_spec.mode.is_global() => Self::Node(node),
+            _ => Self::Number(task.slot),
+        }
+    }
+
+    /// The number to write into a task.
+    pub(crate) fn number(self) -> u64 {
+        match self {
+            Self::Number(number) => number,
+            Self::Node(_) => 0,
+        }
+    }
+
+    /// The node to write into a task.
+    pub(crate) fn node(self) -> Option<NodeId> {
+        match self {
+            Self::Number(_) => None,
+            Self::Node(node) => Some(node),
+        }
+    }
+}
+
+/// All records of one slot.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot<'a> {
+    /// Which slot.
+    pub(crate) key: SlotKey,
+    /// Every record, oldest first.
+    pub(crate) records: Vec<&'a Arc<Task>>,
+    /// The iteration that counts, for jobs.
+    iteration: Option<u64>,
+}
+
+impl<'a> Slot<'a> {
+    fn new(service: &Service, key: SlotKey, mut records: Vec<&'a Arc<Task>>) -> Self {
+        records.sort_by_key(|t| age(t));
+        Self {
+            key,
+            records,
+            iteration: iteration(service),
+        }
+    }
+
+    /// One slot of a service.
+    pub(crate) fn read(view: &'a State, service: &Service, key: SlotKey) -> Self {
+        Self::new(service, key, records(view, service.id, key))
+    }
+
+    /// All slots of a service that have records; of global services also the empty slots of all
+    /// nodes.
+    pub(crate) fn read_all(view: &'a State, service: &Service) -> Vec<Self> {
+        let mut slots: BTreeMap<SlotKey, Vec<&Arc<Task>>> = BTreeMap::new();
+        if service.spec.mode.is_global() {
+            let nodes = view.nodes().iter();
+            slots.extend(nodes.map(|n| (SlotKey::Node(n.id), Vec::new())));
+        }
+        for task in view.tasks().of_service(service.id) {
+            slots.entry(SlotKey::of(task)).or_default().push(task);
+        }
+        let slots = slots.into_iter();
+        slots
+            .map(|(key, records)| Self::new(service, key, records))
+            .collect()
+    }
+
+    /// The records that say how the slot stands, oldest first: not those on their way out, and
+    /// of jobs only those of the present iteration.
+    pub(crate) fn tasks(&self) -> impl DoubleEndedIterator<Item = &'a Arc<Task>> + '_ {
+        self.records
+            .iter()
+            .copied()
+            .filter(|t| t.desired_state < TaskState::Remove && !self.is_past(t))
+    }
+
+    /// The newest of [`Self::tasks`].
+    pub(crate) fn newest(&self) -> Option<&'a Arc<Task>> {
+        self.tasks().next_back()
+    }
+
+    /// Whether a record belongs to an earlier run of a job.
+    pub(crate) fn is_past(&self, task: &Task) -> bool {
+        self.iteration.is_some() && task.job_iteration != self.iteration
+    }
+}
+
+/// The iteration of a job that counts now; `None` for services.
+pub(crate) fn iteration(service: &Service) -> Option<u64> {
+    let run = || service.job_status.map_or(0, |s| s.iteration);
+    service.spec.mode.is_job().then(run)
+}
+
+/// Every record of a slot, in no particular order.
+pub(crate) fn records(view: &State, service: ServiceId, key: SlotKey) -> Vec<&Arc<Task>> {
+    match key {
+        SlotKey::Number(number) => view.tasks().of_slot(service, number).collect(),
+        SlotKey::Node(node) => {
+            let there = view.tasks().on_node(node);
+            there.filter(|t| t.service_id == Some(service)).collect()
+        }
+    }
+}
+
+/// Orders the records of a slot by creation; of two made at one moment, the one that was told to
+/// stop was there first.
+pub(crate) fn age(task: &Task) -> (Timestamp, Reverse<TaskState>, TaskId) {
+    (task.meta.created_at, Reverse(task.desired_state), task.id)
+}
+
+/// When the present state was reached, by a manager's clock if one noted it.
+pub(crate) fn reached_at(task: &Task) -> Timestamp {
+    if task.status.applied_at.is_set() {
+        task.status.applied_at
+    } else {
+        task.status.timestamp
+    }
+}
+
+/// Whether the task ended without being told to. Evictions count: they end an attempt.
+pub(crate) fn ended_by_itself(task: &Task) -> bool {
+    matches!(
+        task.status.state,
+        TaskState::Complete | TaskState::Failed | TaskState::Rejected
+    )
+}

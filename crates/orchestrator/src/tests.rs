@@ -1,0 +1,8 @@
+//! Tests of the stages as a whole, on a small cluster in memory.
+
+mod cluster;
+mod enforcing;
+mod modes;
+mod properties;
+mod restarts;
+mod updates;

@@ -1,0 +1,72 @@
+//! Evictions from nodes that no longer fit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use types::node::NodeDescription;
+use types::resources::ResourceRequirements;
+use types::{Availability, Resources, TaskState};
+
+use super::cluster::{Cluster, replicated};
+
+fn memory(bytes: i64) -> Resources {
+    Resources {
+        memory_bytes: bytes,
+        ..Resources::default()
+    }
+}
+
+fn offer(c: &mut Cluster, at: usize, resources: Resources) {
+    c.edit_node(at, |n| {
+        n.description = Some(Arc::new(NodeDescription {
+            resources,
+            ..NodeDescription::default()
+        }));
+    });
+}
+
+#[test]
+fn a_node_that_shrinks_keeps_its_oldest_tasks_and_loses_the_rest() {
+    let mut spec = replicated(3);
+    spec.task.resources = ResourceRequirements {
+        reservations: Some(memory(100)),
+        ..ResourceRequirements::default()
+    };
+    let mut c = Cluster::new(1, spec);
+    offer(&mut c, 0, memory(300));
+    c.settle();
+    c.full = true;
+    offer(&mut c, 0, memory(150));
+    c.settle();
+    assert_eq!(c.running().len(), 1);
+    let rejected = c.in_state(TaskState::Rejected);
+    assert_eq!(rejected.len(), 2);
+    assert_eq!(
+        rejected[0].status.message,
+        "task rejected by constraint enforcer"
+    );
+    assert_eq!(
+        &*rejected[0].status.err,
+        "assigned node no longer meets constraints"
+    );
+}
+
+#[test]
+fn a_label_that_goes_moves_the_tasks_but_not_on_a_paused_node() {
+    for (availability, moved) in [(Availability::Active, 2), (Availability::Pause, 0)] {
+        let mut spec = replicated(2);
+        spec.task.placement = Some(types::task::Placement {
+            constraints: vec!["node.labels.zone!=b".to_owned()],
+            ..types::task::Placement::default()
+        });
+        let mut c = Cluster::new(1, spec);
+        c.settle();
+        c.edit_node(0, |n| {
+            n.spec.availability = availability;
+            let labels = &mut n.spec.annotations.labels;
+            labels.insert("zone".to_owned(), "b".to_owned());
+        });
+        c.run(Duration::from_secs(1));
+        assert_eq!(c.in_state(TaskState::Rejected).len(), moved);
+    }
+}

@@ -1,0 +1,328 @@
+//! Rolling updates and rollbacks.
+
+use std::time::Duration;
+
+use types::service::{FailureAction, UpdateConfig, UpdateOrder, UpdateState};
+use types::{NodeState, ServiceMode, ServiceSpec, TaskState};
+
+use super::cluster::{Behaviour, Cluster, replicated, set_image, spec, update_config};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn service(replicas: u64, edit: impl FnOnce(&mut UpdateConfig)) -> Cluster {
+    let mut spec = replicated(replicas);
+    let mut config = update_config(1).unwrap();
+    edit(&mut config);
+    spec.update = Some(config);
+    spec.rollback = update_config(1);
+    let mut c = Cluster::new(3, spec);
+    c.images.insert("bad".to_owned(), Behaviour::Crashes);
+    c.settle();
+    c
+}
+
+fn to(image: &str) -> impl FnOnce(&mut ServiceSpec) {
+    let image = image.to_owned();
+    move |s| set_image(s, &image)
+}
+
+fn all_run(c: &Cluster, image: &str, count: usize) {
+    let images = c.images_running();
+    assert_eq!(images.len(), count);
+    assert!(images.values().all(|i| i == image), "{images:?}");
+}
+
+#[test]
+fn an_update_replaces_every_slot_once_with_no_more_in_flight_than_allowed() {
+    for parallelism in [1, 2, 0] {
+        let mut c = service(6, |u| u.parallelism = parallelism);
+        c.stop_time = SECOND;
+        c.update(to("v2"));
+        c.run(30 * SECOND);
+        all_run(&c, "v2", 6);
+        assert_eq!(c.created.len(), 12);
+        let expected = if parallelism == 0 {
+            6
+        } else {
+            parallelism as usize
+        };
+        assert_eq!(c.slots_in_flight_max, expected);
+        assert_eq!(c.update_state(), UpdateState::Completed);
+        assert_eq!(c.update_message(), "update completed");
+    }
+}
+
+#[test]
+fn the_delay_passes_between_one_slot_and_the_next_also_across_leaders() {
+    let mut c = service(3, |u| u.delay = 10 * SECOND);
+    c.update(to("v2"));
+    c.run(9 * SECOND);
+    assert_eq!(c.created.len(), 4);
+    c.change_leader();
+    c.run(Duration::from_millis(900));
+    assert_eq!(
+        c.created.len(),
+        4,
+        "a new leader does not start the delay again or skip it"
+    );
+    c.run(Duration::from_millis(200));
+    assert_eq!(c.created.len(), 5);
+}
+
+#[test]
+fn a_leader_change_at_every_step_repeats_no_slot_and_skips_none() {
+    let mut c = service(8, |u| u.parallelism = 2);
+    c.stop_time = SECOND;
+    c.update(to("v2"));
+    for _ in 0..200 {
+        c.change_leader();
+        c.run(Duration::from_millis(250));
+    }
+    all_run(&c, "v2", 8);
+    assert_eq!((c.created.len(), c.slots_in_flight_max), (16, 2));
+    assert_eq!(c.update_state(), UpdateState::Completed);
+}
+
+#[test]
+fn a_failing_update_pauses_and_leaves_the_other_slots_alone() {
+    let mut c = service(4, |u| u.delay = SECOND);
+    c.update(to("bad"));
+    c.run(30 * SECOND);
+    assert_eq!(c.update_state(), UpdateState::Paused);
+    let message = c.update_message();
+    assert!(message.starts_with("update paused due to failure or early termination of task "));
+    all_run(&c, "v1", 3);
+    let victim = c.running()[0].id;
+    c.fail(victim);
+    c.run(10 * SECOND);
+    all_run(&c, "v1", 3);
+    c.update(to("v2"));
+    c.run(30 * SECOND);
+    all_run(&c, "v2", 4);
+}
+
+#[test]
+fn a_failing_update_rolls_back_to_exactly_the_previous_spec() {
+    let mut c = service(4, |u| u.failure_action = FailureAction::Rollback);
+    let before = c.get().spec.clone();
+    c.update(to("bad"));
+    c.run(Duration::from_millis(500));
+    assert_eq!(c.update_state(), UpdateState::RollbackStarted);
+    c.change_leader();
+    c.run(30 * SECOND);
+    assert_eq!(c.update_state(), UpdateState::RollbackCompleted);
+    assert_eq!(c.update_message(), "rollback completed");
+    assert_eq!(c.get().spec, before);
+    all_run(&c, "v1", 4);
+}
+
+#[test]
+fn a_rollback_that_fails_pauses_whatever_its_failure_action() {
+    let mut c = service(4, |u| u.failure_action = FailureAction::Rollback);
+    c.update(|s| {
+        set_image(s, "bad");
+        s.rollback = s.update;
+    });
+    c.images.insert("v1".to_owned(), Behaviour::Crashes);
+    let rollback = UpdateConfig {
+        failure_action: FailureAction::Rollback,
+        ..update_config(1).unwrap()
+    };
+    assert_eq!(
+        c.get().spec.rollback.unwrap().failure_action,
+        rollback.failure_action
+    );
+    c.run(60 * SECOND);
+    assert_eq!(c.update_state(), UpdateState::RollbackPaused);
+}
+
+#[test]
+fn without_a_previous_spec_a_rollback_becomes_a_pause_that_says_so() {
+    let mut c = service(2, |u| u.failure_action = FailureAction::Rollback);
+    c.update(to("bad"));
+    let mut service = types::Service::clone(c.get());
+    service.previous_spec = None;
+    service.previous_spec_version = None;
+    c.act(store::Action::Update(store::Object::from(service)));
+    c.run(5 * SECOND);
+    assert_eq!(c.update_state(), UpdateState::Paused);
+    assert!(c.update_message().contains("no previous spec"));
+}
+
+#[test]
+fn continue_goes_on_through_failures() {
+    let mut c = service(4, |u| u.failure_action = FailureAction::Continue);
+    c.update(to("bad"));
+    c.run(30 * SECOND);
+    assert_eq!(c.update_state(), UpdateState::Completed);
+    assert!(c.images_running().values().all(|i| i == "bad"));
+}
+
+#[test]
+fn the_failure_ratio_is_a_share_of_the_slots_to_update() {
+    for (ratio, state) in [(0.5, UpdateState::Completed), (0.2, UpdateState::Paused)] {
+        let mut c = service(4, |u| u.max_failure_ratio = ratio);
+        c.update(to("v2"));
+        c.settle();
+        let first = c
+            .running()
+            .iter()
+            .find(|t| t.spec_version != Some(0))
+            .unwrap()
+            .id;
+        c.fail(first);
+        c.run(60 * SECOND);
+        assert_eq!(c.update_state(), state, "ratio {ratio}");
+    }
+}
+
+#[test]
+fn a_task_that_fails_after_its_monitor_period_does_not_fail_the_update() {
+    let mut c = service(4, |u| u.delay = 5 * SECOND);
+    c.update(to("v2"));
+    c.run(4 * SECOND);
+    let first = c
+        .running()
+        .iter()
+        .find(|t| t.spec_version != Some(0))
+        .unwrap()
+        .id;
+    c.fail(first);
+    c.run(60 * SECOND);
+    assert_eq!(c.update_state(), UpdateState::Completed);
+}
+
+#[test]
+fn start_first_keeps_the_old_task_until_the_new_one_runs() {
+    let mut c = service(3, |u| u.order = UpdateOrder::StartFirst);
+    c.full = true;
+    c.update(to("v2"));
+    c.run(10 * SECOND);
+    all_run(&c, "v1", 3);
+    c.full = false;
+    c.run(30 * SECOND);
+    all_run(&c, "v2", 3);
+    assert_eq!(c.created.len(), 6);
+}
+
+#[test]
+fn start_first_with_a_bad_image_never_stops_an_old_task() {
+    let mut c = service(3, |u| {
+        u.order = UpdateOrder::StartFirst;
+        u.failure_action = FailureAction::Rollback;
+    });
+    c.images.insert("gone".to_owned(), Behaviour::Missing);
+    let before: Vec<_> = c.running().iter().map(|t| t.id).collect();
+    c.update(to("gone"));
+    c.run(60 * SECOND);
+    let after: Vec<_> = c.running().iter().map(|t| t.id).collect();
+    assert_eq!(before, after);
+    assert_eq!(c.update_state(), UpdateState::RollbackCompleted);
+}
+
+#[test]
+fn start_first_drains_by_starting_the_replacement_first() {
+    let mut c = service(3, |u| u.order = UpdateOrder::StartFirst);
+    c.full = true;
+    c.set_availability(0, types::Availability::Drain);
+    c.run(5 * SECOND);
+    assert_eq!(c.running().len(), 3);
+    c.full = false;
+    c.run(5 * SECOND);
+    assert_eq!(c.slots_running(), [1, 2, 3]);
+    assert!(c.running().iter().all(|t| t.node_id != Some(c.nodes[0])));
+}
+
+#[test]
+fn an_update_that_cannot_be_placed_pauses_with_the_reason() {
+    let mut c = service(2, |_| {});
+    c.full = true;
+    c.update(to("v2"));
+    c.run(Duration::from_secs(590));
+    assert_eq!(c.update_state(), UpdateState::Updating);
+    c.run(20 * SECOND);
+    assert_eq!(c.update_state(), UpdateState::Paused);
+    assert!(
+        c.update_message()
+            .contains("did not run within 10 minutes, it is pending")
+    );
+}
+
+#[test]
+fn what_does_not_run_is_updated_first() {
+    let mut c = service(4, |u| u.parallelism = 1);
+    let broken = c.running()[2].clone();
+    c.fail(broken.id);
+    c.update(to("v2"));
+    c.settle();
+    let first = c
+        .tasks()
+        .into_iter()
+        .find(|t| t.spec_version != Some(0))
+        .unwrap();
+    assert_eq!(first.slot, broken.slot);
+}
+
+#[test]
+fn changing_only_the_number_of_replicas_replaces_nothing() {
+    let mut c = service(3, |_| {});
+    c.update(|s| {
+        s.mode = ServiceMode::Replicated { replicas: 5 };
+        s.annotations.labels.insert("a".to_owned(), "b".to_owned());
+    });
+    c.run(5 * SECOND);
+    assert_eq!(
+        (c.created.len(), c.update_state()),
+        (5, UpdateState::Unknown)
+    );
+}
+
+#[test]
+fn pull_credentials_and_placement_replace_only_what_they_matter_to() {
+    let mut c = service(3, |_| {});
+    c.update(|s| {
+        let container = s.task.container_mut().unwrap();
+        container.pull_options = Some(types::container::PullOptions {
+            registry_auth: "e30".to_owned(),
+        });
+        s.task.placement = Some(types::task::Placement {
+            constraints: vec!["node.role==worker".to_owned()],
+            ..types::task::Placement::default()
+        });
+    });
+    c.run(5 * SECOND);
+    assert_eq!(c.created.len(), 3);
+    c.update(|s| {
+        let placement = s.task.placement.as_mut().unwrap();
+        placement.constraints = vec!["node.role==manager".to_owned()];
+    });
+    c.settle();
+    assert_eq!(c.update_state(), UpdateState::Updating);
+}
+
+#[test]
+fn a_global_service_is_updated_node_by_node_and_a_paused_node_keeps_what_it_has() {
+    let mut global = spec(ServiceMode::Global);
+    global.update = update_config(1);
+    let mut c = Cluster::new(3, global);
+    c.settle();
+    c.set_availability(0, types::Availability::Pause);
+    c.update(to("v2"));
+    c.run(20 * SECOND);
+    assert_eq!(c.slots_in_flight_max, 1);
+    assert_eq!(c.update_state(), UpdateState::Completed);
+    let images = c.images_running();
+    let old = images.values().filter(|i| *i == "v1").count();
+    assert_eq!((images.len(), old), (3, 1));
+}
+
+#[test]
+fn a_node_lost_during_an_update_does_not_stop_it() {
+    let mut c = service(6, |_| {});
+    c.update(to("v2"));
+    c.run(Duration::from_millis(100));
+    c.set_node_state(1, NodeState::Down);
+    c.run(60 * SECOND);
+    all_run(&c, "v2", 6);
+    assert!(c.in_state(TaskState::Pending).is_empty());
+}

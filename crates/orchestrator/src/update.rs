@@ -1,0 +1,232 @@
+//! Rolling updates and rollbacks: which slots are replaced next, and when an update ends.
+//!
+//! Where an update stands is read from the tasks' spec versions and times and from the service's
+//! update status. A slot is outdated (its turn is to come), in flight (its new task has not run
+//! yet, or the delay after it is not over) or done; so a new leader goes on exactly where the old
+//! one stopped.
+
+use std::time::Duration;
+
+use store::{Action, Object, Step};
+use types::defaults::UPDATE_MONITOR;
+use types::service::{FailureAction, UpdateConfig, UpdateState, UpdateStatus};
+use types::{Entropy, Service, TaskState, Timestamp};
+
+use crate::act::SlotStep;
+use crate::ground::Ground;
+use crate::ledger::Ledger;
+use crate::slot::{Slot, SlotKey};
+
+/// How long a new task of an update may wait for a node. SwarmKit waits for ever; ten minutes
+/// are what Kubernetes gives a rollout.
+pub const UNPLACED_DEADLINE: Duration = Duration::from_secs(600);
+
+/// How long a new task of an update that has a node may take to run: image pulls and health
+/// checks can lawfully be slow.
+pub const PLACED_DEADLINE: Duration = Duration::from_secs(3600);
+
+/// What an update needs now.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    /// The service with its new update status (and, for a rollback, its previous spec).
+    pub(crate) status: Option<Step>,
+    /// Slots whose turn it is.
+    pub(crate) slots: Vec<SlotKey>,
+    /// When to look again although nothing changed.
+    pub(crate) wake_at: Option<Timestamp>,
+}
+
+impl Turn {
+    fn status(service: Service) -> Self {
+        Self {
+            status: Some(Step::unguarded(Action::Update(Object::from(service)))),
+            ..Self::default()
+        }
+    }
+
+    fn wait(until: Option<Timestamp>) -> Self {
+        Self {
+            wake_at: until,
+            ..Self::default()
+        }
+    }
+}
+
+/// Decides what the update of a service needs.
+pub(crate) fn next(ground: &Ground<'_>, ledger: &Ledger) -> Turn {
+    if ground.service.spec.mode.is_job() {
+        return Turn::default();
+    }
+    match ground.update_state() {
+        UpdateState::Paused | UpdateState::RollbackPaused => Turn::default(),
+        UpdateState::Updating | UpdateState::RollbackStarted => go_on(ground, ledger),
+        UpdateState::Unknown | UpdateState::Completed | UpdateState::RollbackCompleted => {
+            if ledger.outdated().next().is_none() {
+                return Turn::default();
+            }
+            begin(ground, UpdateState::Updating, "update in progress")
+        }
+    }
+}
+
+fn begin(ground: &Ground<'_>, state: UpdateState, message: &str) -> Turn {
+    let mut service = Service::clone(ground.service);
+    service.update_status = Some(UpdateStatus {
+        state,
+        started_at: ground.now,
+        completed_at: Timestamp::ZERO,
+        message: message.to_owned(),
+    });
+    Turn::status(service)
+}
+
+fn go_on(ground: &Ground<'_>, ledger: &Ledger) -> Turn {
+    let status = ground.service.update_status.as_ref();
+    let Some(status) = status.filter(|s| s.started_at.is_set()) else {
+        // A rollback asked for without a time: from now on its tasks can be told apart.
+        let message = status_message(ground);
+        return begin(ground, ground.update_state(), &message);
+    };
+    debug_assert!(status.started_at.is_set(), "checked above");
+    let config = ground.update_config();
+    if let Some(reason) = failure(ground, ledger, &config) {
+        return fail(ground, config.failure_action, &reason);
+    }
+    if ledger.outdated().next().is_none() {
+        return finish(ground, ledger, &config);
+    }
+    let cooling_since = ground.now.minus(config.delay);
+    let cooling: Vec<Timestamp> = ledger.done().take_while(|at| *at > cooling_since).collect();
+    let in_flight = ledger.waiting_count() + cooling.len();
+    let parallelism = match config.parallelism {
+        0 => usize::MAX,
+        n => usize::try_from(n).unwrap_or(usize::MAX),
+    };
+    let next_delay_over = cooling.last().map(|at| at.plus(config.delay));
+    let deadline = ledger.waiting().map(|(deadline, _)| deadline);
+    Turn {
+        status: None,
+        slots: ledger
+            .outdated()
+            .take(parallelism.saturating_sub(in_flight))
+            .take(crate::budget::ACTIONS_PER_PLAN_MAX)
+            .collect(),
+        wake_at: [next_delay_over, deadline].into_iter().flatten().min(),
+    }
+}
+
+fn status_message(ground: &Ground<'_>) -> String {
+    let status = ground.service.update_status.as_ref();
+    status.map(|s| s.message.clone()).unwrap_or_default()
+}
+
+/// Why the update has failed, if it has.
+fn failure(ground: &Ground<'_>, ledger: &Ledger, config: &UpdateConfig) -> Option<String> {
+    if config.failure_action == FailureAction::Continue {
+        return None;
+    }
+    let failed = ledger.failed();
+    if let Some((_, task)) = failed.last_key_value() {
+        let ratio = failed.len() as f32 / ledger.update_total().max(1) as f32;
+        if ratio > config.max_failure_ratio {
+            return Some(format!(
+                "due to failure or early termination of task {task}"
+            ));
+        }
+    }
+    let (deadline, key) = ledger.waiting()?;
+    if deadline > ground.now {
+        return None;
+    }
+    let slot = Slot::read(ground.view, ground.service, key);
+    let task = slot.newest()?;
+    let waited = ground.now.since(task.meta.created_at).as_secs() / 60;
+    let (state, why) = (task.status.state, &task.status.err);
+    let why = if why.is_empty() {
+        format!("it is {state}")
+    } else {
+        format!("it is {state}: {why}")
+    };
+    Some(format!(
+        "because task {} did not run within {waited} minutes, {why}",
+        task.id
+    ))
+}
+
+/// Carries out the failure action.
+fn fail(ground: &Ground<'_>, action: FailureAction, reason: &str) -> Turn {
+    let mut service = Service::clone(ground.service);
+    let back = ground.update_state() == UpdateState::RollbackStarted;
+    let previous = service.previous_spec.clone();
+    let mut status = service.update_status.clone().unwrap_or_default();
+    match (back, action, previous) {
+        (false, FailureAction::Rollback, Some(spec)) => {
+            service.spec = spec;
+            service.spec_version = service.previous_spec_version.unwrap_or_default();
+            service.previous_spec = None;
+            service.previous_spec_version = None;
+            status.state = UpdateState::RollbackStarted;
+            status.started_at = ground.now;
+            status.message = format!("update rolled back {reason}");
+        }
+        (false, FailureAction::Rollback, None) => {
+            status.state = UpdateState::Paused;
+            status.message = format!("update paused {reason}; there is no previous spec to go to");
+        }
+        (false, ..) => {
+            status.state = UpdateState::Paused;
+            status.message = format!("update paused {reason}");
+        }
+        (true, ..) => {
+            status.state = UpdateState::RollbackPaused;
+            status.message = format!("rollback paused {reason}");
+        }
+    }
+    service.update_status = Some(status);
+    Turn::status(service)
+}
+
+/// Every slot has its new task: the update is complete when the last one was watched.
+fn finish(ground: &Ground<'_>, ledger: &Ledger, config: &UpdateConfig) -> Turn {
+    if let Some((deadline, _)) = ledger.waiting() {
+        return Turn::wait(Some(deadline).filter(|d| *d > ground.now));
+    }
+    let watched = match config.failure_action {
+        FailureAction::Continue => Duration::ZERO,
+        _ => config.monitor.unwrap_or(UPDATE_MONITOR),
+    };
+    let until = ledger.done().next().map(|at| at.plus(watched));
+    if let Some(until) = until.filter(|at| *at > ground.now) {
+        return Turn::wait(Some(until));
+    }
+    let (state, message) = match ground.update_state() {
+        UpdateState::RollbackStarted => (UpdateState::RollbackCompleted, "rollback completed"),
+        _ => (UpdateState::Completed, "update completed"),
+    };
+    let mut service = Service::clone(ground.service);
+    let status = service.update_status.get_or_insert_default();
+    status.state = state;
+    status.completed_at = ground.now;
+    status.message = message.to_owned();
+    Turn::status(service)
+}
+
+/// The step that gives a slot its new task.
+pub(crate) fn replace(ground: &Ground<'_>, slot: &Slot<'_>, entropy: &mut dyn Entropy) -> Step {
+    let mut step = SlotStep::new(ground, slot, entropy);
+    let old: Vec<_> = slot.tasks().filter(|t| ground.is_wanted(t)).collect();
+    let running = old.iter().find(|t| t.status.state == TaskState::Running);
+    let kept = running.filter(|t| ground.starts_first() && !ground.is_lost(t));
+    for task in &old {
+        if kept.is_none_or(|k| k.id != task.id) {
+            step.stop(task);
+        }
+    }
+    let version = ground.service.spec_version;
+    if kept.is_some() {
+        step.create_beside(version);
+    } else {
+        step.create(version);
+    }
+    step.finish()
+}
