@@ -239,7 +239,7 @@ fn open_sled(path: &Path) -> Result<sled::Db, LocalDbError> {
                         path: path.to_owned(),
                     });
                 }
-                std::thread::sleep(LOCK_POLL);
+                std::thread::park_timeout(LOCK_POLL);
             }
             Ok(Err(e)) => return Err(translate(path, e)),
             Err(panic) => {

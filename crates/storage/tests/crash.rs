@@ -3,6 +3,8 @@
 //! The child process of the kill test is this very binary, started again with an environment
 //! variable that names its directory.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which may fail")]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

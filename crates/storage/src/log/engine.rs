@@ -148,6 +148,11 @@ impl EngineLog {
         ))
     }
 
+    /// Whether nothing was ever written to this log.
+    pub fn is_new(&self) -> bool {
+        self.state.batch == 0
+    }
+
     /// Bytes of the log's files.
     pub fn size_bytes(&self) -> u64 {
         self.engine.get_used_size() as u64

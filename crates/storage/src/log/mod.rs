@@ -151,7 +151,8 @@ pub enum OpenLogError {
 }
 
 /// Checks of a batch that hold for every log: contiguity, no gap to what is there, and nothing
-/// below `first`, the entry after the snapshot (what a snapshot covers is committed and never changes).
+/// below `first`, the entry after the snapshot: what a snapshot covers is committed and never
+/// changes.
 fn check_order(batch: &LogBatch<'_>, first: u64, last: u64) -> Result<(), AppendError> {
     let (first, last) = match batch.installed {
         Some(mark) => (mark.index + 1, mark.index),

@@ -113,6 +113,15 @@ const PREFIX: &str = "snapshot-";
 const TEMPORARY_PREFIX: &str = ".writing-";
 const PARTIAL_PREFIX: &str = ".partial-";
 
+// === impl SnapshotError ===
+
+impl SnapshotError {
+    /// The error for a failed system call, with a full disk told apart.
+    pub fn from_io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        io_error(action, path, source)
+    }
+}
+
 // === impl SnapshotStore ===
 
 impl SnapshotStore {
