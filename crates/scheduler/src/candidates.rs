@@ -31,13 +31,14 @@ pub(crate) struct Search<'a> {
 
 impl Search<'_> {
     /// Nodes for `tasks` tasks, by preference and rank.
-    pub(crate) fn tree(&self, index: &NodeIndex, tasks: usize) -> Tree {
+    pub(crate) fn tree(&self, index: &mut NodeIndex, tasks: usize) -> Tree {
         if !self.class.asked.spread.is_empty() {
             return self.by_preference(index);
         }
         let here = index.service(self.key.service).map_or(0, BTreeMap::len);
         let fitting = self.class.fitting().len();
         if (tasks + here).saturating_mul(ORDERED_LOOK_COST) < fitting {
+            index.sort_by_load();
             return Tree::flat(self.least_loaded(index, tasks));
         }
         let places = self.class.fitting().iter();
@@ -46,36 +47,44 @@ impl Search<'_> {
 
     /// Puts one task on a node: its new rank and what the task takes, if there is room.
     pub(crate) fn place(&self, index: &mut NodeIndex, place: Place) -> Option<(Rank, Load)> {
-        self.candidate(index, place)?;
-        let generic = self.claim(index, place);
+        let (asked, service) = (&self.class.asked, self.key.service);
+        if !self.has_room(index, place) || !self.is_below_most(index, place) {
+            return None;
+        }
         let load = Load {
-            nano_cpus: self.class.asked.nano_cpus,
-            memory_bytes: self.class.asked.memory_bytes,
-            ports: self.class.asked.ports.clone(),
-            generic,
+            nano_cpus: asked.nano_cpus,
+            memory_bytes: asked.memory_bytes,
+            ports: asked.ports.clone(),
+            generic: self.claim(index, place),
             active: true,
         };
-        index.charge(place, self.key.service, &load);
-        Some((self.rank(index, place), load))
+        let service_tasks = index.charge(place, service, &load);
+        Some((self.rank(index, place, service_tasks), load))
     }
 
     /// The node at a place with its rank, if there is room.
     fn candidate(&self, index: &NodeIndex, place: Place) -> Option<Candidate> {
-        let entry = index.entry(place);
-        let node = entry.node.as_ref()?;
-        if filter::check_room(&self.class.asked, node, &entry.account).is_some() {
-            return None;
-        }
-        let rank = self.rank(index, place);
-        let most = self.class.asked.max_replicas;
-        (most == 0 || u64::from(rank.service_tasks) < most).then_some((rank, place))
+        let room = self.has_room(index, place) && self.is_below_most(index, place);
+        let service_tasks = index.service_tasks(self.key.service, place);
+        room.then(|| (self.rank(index, place, service_tasks), place))
     }
 
-    fn rank(&self, index: &NodeIndex, place: Place) -> Rank {
+    fn has_room(&self, index: &NodeIndex, place: Place) -> bool {
+        let entry = index.entry(place);
+        let room = |node| filter::check_room(&self.class.asked, node, &entry.account).is_none();
+        entry.node.as_deref().is_some_and(room)
+    }
+
+    fn is_below_most(&self, index: &NodeIndex, place: Place) -> bool {
+        let most = self.class.asked.max_replicas;
+        most == 0 || u64::from(index.service_tasks(self.key.service, place)) < most
+    }
+
+    fn rank(&self, index: &NodeIndex, place: Place, service_tasks: u32) -> Rank {
         let entry = index.entry(place);
         Rank {
             failures: penalty(self.failed, entry.id),
-            service_tasks: index.service_tasks(self.key.service, place),
+            service_tasks,
             tasks: entry.account.active,
         }
     }

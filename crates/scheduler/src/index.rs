@@ -26,6 +26,10 @@ pub(crate) struct Entry {
     pub(crate) node: Option<Arc<Node>>,
     /// What its tasks take.
     pub(crate) account: Account,
+    /// The load it is filed under in the order by load.
+    filed: Option<u32>,
+    /// Whether it may be filed under another load than it has.
+    moved: bool,
     dirty: bool,
 }
 
@@ -36,6 +40,7 @@ pub(crate) struct NodeIndex {
     entries: Vec<Entry>,
     vacant: Vec<Place>,
     by_load: BTreeSet<(u32, Place)>,
+    moved: Vec<Place>,
     services: BTreeMap<ServiceKey, BTreeMap<Place, u32>>,
     dirty: Vec<Place>,
 }
@@ -56,7 +61,27 @@ impl NodeIndex {
         (0..).zip(&self.entries)
     }
 
-    /// Places of nodes, fewest active tasks first.
+    /// Files nodes under the loads they have now.
+    ///
+    /// Done when the order is asked for and not at each charge: what one plan charges and takes
+    /// back, and the many tasks of a large group, then cost the order nothing.
+    pub(crate) fn sort_by_load(&mut self) {
+        for place in std::mem::take(&mut self.moved) {
+            let entry = &mut self.entries[place as usize];
+            entry.moved = false;
+            let load = entry.node.as_ref().map(|_| entry.account.active);
+            if entry.filed == load {
+                continue;
+            }
+            if let Some(old) = entry.filed {
+                self.by_load.remove(&(old, place));
+            }
+            entry.filed = load;
+            self.by_load.extend(load.map(|new| (new, place)));
+        }
+    }
+
+    /// Places of nodes, fewest active tasks first, as of the last [`NodeIndex::sort_by_load`].
     pub(crate) fn by_load(&self) -> impl Iterator<Item = Place> {
         self.by_load.iter().map(|(_, place)| *place)
     }
@@ -77,7 +102,6 @@ impl NodeIndex {
         let place = self.place_for(node.id);
         let entry = &mut self.entries[place as usize];
         entry.node = Some(node.clone());
-        self.by_load.insert((entry.account.active, place));
         self.mark(place);
         place
     }
@@ -87,7 +111,6 @@ impl NodeIndex {
         let place = self.place(id)?;
         let entry = &mut self.entries[place as usize];
         entry.node = None;
-        self.by_load.remove(&(entry.account.active, place));
         self.mark(place);
         self.release(place);
         Some(place)
@@ -109,31 +132,26 @@ impl NodeIndex {
         }
     }
 
-    /// Counts a load in at a place.
-    pub(crate) fn charge(&mut self, place: Place, service: ServiceKey, load: &Load) {
-        let entry = &mut self.entries[place as usize];
-        let before = entry.account.active;
-        entry.account.add(load);
-        let after = entry.account.active;
-        self.reorder(place, before, after);
-        if load.active {
-            let places = self.services.entry(service).or_default();
-            *places.entry(place).or_default() += 1;
-        }
+    /// Counts a load in at a place. Returns the active tasks of the service there.
+    pub(crate) fn charge(&mut self, place: Place, service: ServiceKey, load: &Load) -> u32 {
+        self.entries[place as usize].account.add(load);
         self.mark(place);
+        if !load.active {
+            return self.service_tasks(service, place);
+        }
+        let places = self.services.entry(service).or_default();
+        let count = places.entry(place).or_default();
+        *count += 1;
+        *count
     }
 
     /// Counts a load out that was counted in there.
     pub(crate) fn discharge(&mut self, place: Place, service: ServiceKey, load: &Load) {
-        let entry = &mut self.entries[place as usize];
-        let before = entry.account.active;
-        entry.account.remove(load);
-        let after = entry.account.active;
-        self.reorder(place, before, after);
+        self.entries[place as usize].account.remove(load);
+        self.mark(place);
         if load.active {
             self.forget_one(service, place);
         }
-        self.mark(place);
     }
 
     /// Places where something changed since the last call.
@@ -153,12 +171,16 @@ impl NodeIndex {
             id,
             node: None,
             account: Account::default(),
+            filed: None,
+            moved: false,
             dirty: false,
         };
         let place = match self.vacant.pop() {
             Some(place) => {
-                let dirty = self.entries[place as usize].dirty;
-                self.entries[place as usize] = Entry { dirty, ..entry };
+                // Who comes after a node that is gone takes over where its place is listed.
+                let left = &mut self.entries[place as usize];
+                left.id = entry.id;
+                left.account = entry.account;
                 place
             }
             None => {
@@ -176,12 +198,6 @@ impl NodeIndex {
         if entry.node.is_none() && entry.account.held == 0 {
             self.places.remove(&entry.id);
             self.vacant.push(place);
-        }
-    }
-
-    fn reorder(&mut self, place: Place, before: u32, after: u32) {
-        if before != after && self.by_load.remove(&(before, place)) {
-            self.by_load.insert((after, place));
         }
     }
 
@@ -205,6 +221,10 @@ impl NodeIndex {
         if !entry.dirty {
             entry.dirty = true;
             self.dirty.push(place);
+        }
+        if !entry.moved {
+            entry.moved = true;
+            self.moved.push(place);
         }
     }
 }

@@ -119,7 +119,8 @@ impl Scheduler {
     }
 
     #[cfg(test)]
-    pub(crate) fn index(&self) -> &NodeIndex {
+    pub(crate) fn index(&mut self) -> &NodeIndex {
+        self.index.sort_by_load();
         &self.index
     }
 
@@ -337,7 +338,7 @@ impl Scheduler {
             class,
             failed: self.failures.of(key.spec()),
         };
-        let mut tree = search.tree(&self.index, tasks.len());
+        let mut tree = search.tree(&mut self.index, tasks.len());
         for (done, id) in tasks.iter().enumerate() {
             let Some(task) = run.pending(*id) else {
                 continue;

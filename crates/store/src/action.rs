@@ -67,6 +67,20 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// Whether it changes one existing task and nothing else: it is checked before anything
+    /// changes, so that a refused one leaves no trace.
+    pub(crate) fn is_task_delta(&self) -> bool {
+        match self {
+            Self::Allocate { .. }
+            | Self::Assign { .. }
+            | Self::Report { .. }
+            | Self::Desire { .. } => true,
+            Self::Create(_) | Self::Update(_) | Self::Remove(_) | Self::NewTask(_) => false,
+        }
+    }
+}
+
 /// A task to be made from a service's spec.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTask {

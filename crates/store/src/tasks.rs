@@ -127,50 +127,70 @@ impl TaskTable {
         self.table.load(task);
     }
 
+    /// Moves a task in the indexes that its change concerns, and in no other.
     fn reindex(&mut self, replaced: &Replaced<Task>) {
         let (old, new) = (&replaced.old, &replaced.new);
-        if place_of(old) == place_of(new) {
-            self.by_state[place(old.status.state)] -= 1;
-            self.by_state[place(new.status.state)] += 1;
-            return;
+        if (old.service_id, old.slot) != (new.service_id, new.slot) {
+            self.unindex_slot(old);
+            self.index_slot(new);
         }
-        self.unindex(old);
-        self.index(new);
+        if old.node_id != new.node_id {
+            self.unindex_node(old);
+            self.index_node(new);
+        }
+        match (is_unplaced(old), is_unplaced(new)) {
+            (false, true) => _ = self.unplaced.insert(new.id),
+            (true, false) => _ = self.unplaced.remove(&old.id),
+            _ => {}
+        }
+        self.by_state[place(old.status.state)] -= 1;
+        self.by_state[place(new.status.state)] += 1;
     }
 
     fn index(&mut self, task: &Task) {
-        if let Some(service) = task.service_id {
-            self.by_slot.insert((service, task.slot, task.id));
-        }
-        if let Some(node) = task.node_id {
-            self.by_node.insert((node, task.id));
-        }
-        if task.status.state < TaskState::Assigned {
+        self.index_slot(task);
+        self.index_node(task);
+        if is_unplaced(task) {
             self.unplaced.insert(task.id);
         }
         self.by_state[place(task.status.state)] += 1;
     }
 
     fn unindex(&mut self, task: &Task) {
-        if let Some(service) = task.service_id {
-            self.by_slot.remove(&(service, task.slot, task.id));
-        }
-        if let Some(node) = task.node_id {
-            self.by_node.remove(&(node, task.id));
-        }
+        self.unindex_slot(task);
+        self.unindex_node(task);
         self.unplaced.remove(&task.id);
         self.by_state[place(task.status.state)] -= 1;
     }
+
+    fn index_slot(&mut self, task: &Task) {
+        if let Some(service) = task.service_id {
+            self.by_slot.insert((service, task.slot, task.id));
+        }
+    }
+
+    fn unindex_slot(&mut self, task: &Task) {
+        if let Some(service) = task.service_id {
+            self.by_slot.remove(&(service, task.slot, task.id));
+        }
+    }
+
+    fn index_node(&mut self, task: &Task) {
+        if let Some(node) = task.node_id {
+            self.by_node.insert((node, task.id));
+        }
+    }
+
+    fn unindex_node(&mut self, task: &Task) {
+        if let Some(node) = task.node_id {
+            self.by_node.remove(&(node, task.id));
+        }
+    }
 }
 
-/// Everything the ordered indexes depend on.
-fn place_of(task: &Task) -> (Option<ServiceId>, u64, Option<NodeId>, bool) {
-    (
-        task.service_id,
-        task.slot,
-        task.node_id,
-        task.status.state < TaskState::Assigned,
-    )
+/// Whether it waits for the allocator or the scheduler.
+fn is_unplaced(task: &Task) -> bool {
+    task.status.state < TaskState::Assigned
 }
 
 fn place(state: TaskState) -> usize {
