@@ -2,7 +2,7 @@
 //!
 //! The engine holds all state: a task's container is found by its labels, so an agent that lost
 //! its database finds its tasks again. What is true of a container is what the engine's `inspect`
-//! says; events only say when to look ([`watch`]).
+//! says; events only say when to look (`watch`).
 //!
 //! The engine need not be in swarm mode and may use `live-restore`: containers then run on while
 //! it restarts and are simply seen again. Without it the engine stops them, and that end is what

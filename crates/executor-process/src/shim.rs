@@ -1,7 +1,7 @@
 //! The process between a task's command and the agent, one per task.
 //!
 //! It outlives the agent, so that output is kept and the exit code is known whoever is there when
-//! the command ends. It runs the command through a second stage of itself ([`launch`]), which
+//! the command ends. It runs the command through a second stage of itself (`launch`), which
 //! takes on session, limits and user and then becomes the command. It makes no decision of its
 //! own: signals to the command come from the executor, never through the shim.
 
