@@ -28,9 +28,8 @@ pub const ELECTION_TICKS: usize = 8;
 /// then it rides for free; an idle cluster writes it once and then nothing.
 pub const COMMIT_WRITE_TICKS: u64 = 5;
 
-/// Ticks that a removed member keeps answering: twice the longest election timeout, so that a
-/// successor which still counts on its vote gets it.
-pub const REMOVAL_LINGER_TICKS: u64 = 4 * ELECTION_TICKS as u64;
+/// Ticks between two questions of a removed member whether it is still needed.
+pub const FAREWELL_TICKS: u64 = ELECTION_TICKS as u64;
 
 /// Entries that a learner may lack when it is promoted. With entries of a kilobyte that is a
 /// megabyte, milliseconds of catching up; none at all could never be reached under load.

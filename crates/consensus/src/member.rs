@@ -9,7 +9,7 @@ use std::sync::Arc;
 use raft::{RawNode, SnapshotStatus, StateRole};
 
 use crate::codec;
-use crate::config::{COMMIT_WRITE_TICKS, Config, REMOVAL_LINGER_TICKS};
+use crate::config::{COMMIT_WRITE_TICKS, Config, FAREWELL_TICKS};
 use crate::convert;
 use crate::log::MemLog;
 use crate::logger;
@@ -46,7 +46,8 @@ pub struct Consensus {
     /// Ticks for which the commit index has been newer than the written one.
     commit_unwritten_ticks: u64,
     removal: Removal,
-    removed_at_tick: u64,
+    /// Index of the newest entry that removed a member.
+    removed_until: u64,
     status: Option<Status>,
 }
 
@@ -71,6 +72,7 @@ impl Consensus {
         let log = start::checked_log(restored, &config.limits)?;
         let applied = log.snapshot_index();
         let raft_config = config.raft_config(applied);
+        let commit = written.commit.max(applied);
         let raw = RawNode::new(&raft_config, log, &logger::logger(&config))
             .map_err(|e| StartError::Library(e.to_string()))?;
         let membership = Arc::new(snapshot.map_or_else(Membership::default, |s| s.membership));
@@ -82,13 +84,13 @@ impl Consensus {
             membership,
             lead: None,
             ticks: 0,
-            outbox: Outbox::default(),
+            outbox: Outbox::new(commit),
             applied,
             handed_out: applied,
             written,
             commit_unwritten_ticks: 0,
             removal: Removal::No,
-            removed_at_tick: 0,
+            removed_until: applied,
             status: None,
             config,
         };
@@ -146,9 +148,8 @@ impl Consensus {
                 self.raw.mut_store().compact(snapshot, keep_entries);
             }
             Input::ToldRemoved { by } => {
-                if self.membership.members.contains_key(&by) {
-                    self.note_removal(Removal::Done);
-                }
+                debug_assert_ne!(by, self.config.raft_id, "others say so");
+                self.note_removal(Removal::Done);
             }
         }
         self.observe();
@@ -227,9 +228,8 @@ impl Consensus {
 
     fn tick(&mut self) {
         self.ticks += 1;
-        let lingered = self.ticks - self.removed_at_tick >= REMOVAL_LINGER_TICKS;
-        if self.removal == Removal::Lingering && lingered {
-            self.removal = Removal::Done;
+        if self.removal == Removal::Lingering && self.ticks.is_multiple_of(FAREWELL_TICKS) {
+            self.ask_to_leave();
         }
         let unwritten = self.raw.raft.raft_log.committed > self.written.commit;
         self.commit_unwritten_ticks = if unwritten {
@@ -256,7 +256,9 @@ impl Consensus {
     fn step(&mut self, message: Message) {
         let from = message.from;
         if self.membership.removed.contains(&from) {
-            self.effects.tell_removed.insert(from);
+            if self.may_tell_removed() {
+                self.effects.tell_removed.insert(from);
+            }
             return;
         }
         let raft = &self.raw.raft;
@@ -280,6 +282,30 @@ impl Consensus {
         }
         // The only error is an answer from somebody who is not a member; nothing depends on it.
         let _ = self.raw.step(convert::message_to_raft(message));
+    }
+
+    /// Whether a removed member may go as far as this one knows: it must have one voter that still
+    /// knows of the removal after a restart. Until then the old configuration may have to elect
+    /// once more, and two voters cannot do so when one of them is gone.
+    fn may_tell_removed(&self) -> bool {
+        let votes = self.membership.voters.contains(&self.config.raft_id);
+        votes && self.outbox.durable_commit() >= self.removed_until
+    }
+
+    /// Speaks to every voter, so that one of them answers that this member was removed. The message
+    /// itself says nothing: to those who do not know of the removal yet it is an answer to a
+    /// heartbeat.
+    fn ask_to_leave(&mut self) {
+        let raft = &self.raw.raft;
+        let (from, term, commit) = (self.config.raft_id, raft.term, raft.raft_log.committed);
+        for to in self.membership.voters.clone() {
+            let kind = MessageKind::HeartbeatResponse;
+            let message = Message {
+                commit,
+                ..Message::empty(kind, from, to, term)
+            };
+            self.outbox.post(message, &mut self.effects.send);
+        }
     }
 
     fn note_heard(&mut self, message: &Message) {
@@ -421,12 +447,13 @@ impl Consensus {
             return;
         }
         let of_vote = |state: HardState| (state.term, state.vote);
-        self.outbox
-            .wrote(number, of_vote(hard_state) != of_vote(self.written));
+        let changes_vote = of_vote(hard_state) != of_vote(self.written);
+        self.outbox.wrote(number, changes_vote, hard_state.commit);
         if let Some(meta) = &snapshot {
             self.raw.mut_store().install(meta.clone());
             self.outbox.wrote_snapshot(number, meta.clone());
             self.handed_out = meta.index;
+            self.removed_until = meta.index;
             self.set_membership(meta.index, Arc::new(meta.membership.clone()));
         }
         self.raw.mut_store().append(entries);
@@ -472,6 +499,11 @@ impl Consensus {
         let mut membership = Membership::clone(&self.membership);
         let raft_change = membership.apply(change);
         self.set_membership(index, Arc::new(membership));
+        if matches!(change, MemberChange::Remove(_)) {
+            self.removed_until = index;
+            // Nobody may be told before this is on disk.
+            self.commit_unwritten_ticks = COMMIT_WRITE_TICKS;
+        }
         if let Some(conf_change) = raft_change.conf_change() {
             self.raw
                 .apply_conf_change(&conf_change)
@@ -488,10 +520,7 @@ impl Consensus {
     }
 
     fn note_removal(&mut self, removal: Removal) {
-        if removal > self.removal {
-            self.removal = removal;
-            self.removed_at_tick = self.ticks;
-        }
+        self.removal = self.removal.max(removal);
         // The library lets a leader that is no member go on, and then looks for its progress.
         if self.raw.raft.state == StateRole::Leader {
             let term = self.raw.raft.term;

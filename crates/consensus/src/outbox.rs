@@ -16,6 +16,9 @@ pub(crate) struct Outbox {
     newest_vote: u64,
     /// Number up to which writes are durable.
     durable: u64,
+    /// Writes that are not durable, and the commit index in each.
+    commits: VecDeque<(u64, u64)>,
+    durable_commit: u64,
     held: VecDeque<(u64, Message)>,
     /// Received snapshots that were given to the writer.
     snapshots: VecDeque<(u64, SnapshotMeta)>,
@@ -24,10 +27,19 @@ pub(crate) struct Outbox {
 // === impl Outbox ===
 
 impl Outbox {
+    /// For a disk that holds this commit index.
+    pub(crate) fn new(durable_commit: u64) -> Self {
+        Self {
+            durable_commit,
+            ..Self::default()
+        }
+    }
+
     /// A write was given to the writer.
-    pub(crate) fn wrote(&mut self, number: u64, changes_vote: bool) {
+    pub(crate) fn wrote(&mut self, number: u64, changes_vote: bool, commit: u64) {
         assert!(number > self.newest, "numbers of writes rise");
         self.newest = number;
+        self.commits.push_back((number, commit));
         if changes_vote {
             self.newest_vote = number;
         }
@@ -41,6 +53,11 @@ impl Outbox {
     /// Whether every write is durable.
     pub(crate) fn is_durable(&self) -> bool {
         self.durable == self.newest
+    }
+
+    /// Commit index that a restart would find.
+    pub(crate) fn durable_commit(&self) -> u64 {
+        self.durable_commit
     }
 
     /// Whether a received snapshot is not yet durable.
@@ -70,6 +87,10 @@ impl Outbox {
         );
         self.durable = self.durable.max(number);
         let durable = self.durable;
+        let written = self.commits.partition_point(|(write, _)| *write <= durable);
+        if let Some((_, commit)) = self.commits.drain(..written).next_back() {
+            self.durable_commit = commit;
+        }
         let (ready, held) = self
             .held
             .drain(..)

@@ -235,7 +235,8 @@ pub enum Input {
         /// Entries before the end of the snapshot that stay for slow followers.
         keep_entries: u64,
     },
-    /// A member of the cluster says that this one was removed.
+    /// A member answered that this one was removed. The caller has checked that it belongs to the
+    /// cluster.
     ToldRemoved {
         /// Who says so.
         by: RaftId,
@@ -257,7 +258,9 @@ pub struct Effects {
     pub rejected: Vec<(RequestId, Rejected)>,
     /// Messages that broke the protocol and were ignored.
     pub refused: Vec<(RaftId, MessageRefused)>,
-    /// Removed members that still send: answer them that they were removed.
+    /// Removed members that still send: answer them that they were removed. Never do so on any
+    /// other ground: a member that stops too early may be missing from the last election of the
+    /// old configuration.
     pub tell_removed: BTreeSet<RaftId>,
     /// A member needs a newer snapshot than there is: make one now, then hand in
     /// [`Input::Compact`].
@@ -371,9 +374,9 @@ pub struct Status {
 pub enum Removal {
     /// It is a member, or not yet one.
     No,
-    /// It was removed, and still answers so that the others can finish without it.
+    /// It was removed, and still runs because the others may need its vote to learn of that.
     Lingering,
-    /// It was removed and nobody needs it any more: stop it and set its log aside.
+    /// It was removed, and a voter has that on disk: stop it and set its log aside.
     Done,
 }
 
@@ -548,6 +551,29 @@ impl RaftId {
 impl fmt::Display for RaftId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:x}", self.0)
+    }
+}
+
+// === impl Message ===
+
+impl Message {
+    /// A message without content.
+    pub fn empty(kind: MessageKind, from: RaftId, to: RaftId, term: u64) -> Self {
+        Self {
+            kind,
+            to,
+            from,
+            term,
+            log_term: 0,
+            index: 0,
+            entries: Vec::new(),
+            commit: 0,
+            commit_term: 0,
+            snapshot: None,
+            reject: false,
+            reject_hint: 0,
+            context: Bytes::new(),
+        }
     }
 }
 
