@@ -43,6 +43,8 @@ pub struct Rig {
     pub sequence: u64,
     pub is_connected: bool,
     pub resyncs: u32,
+    /// Answers of abandoned commands, still to come.
+    pub late: Vec<(TaskId, Attempt, Outcome)>,
     /// All commands ever, by name.
     pub commands: Vec<(TaskId, &'static str)>,
 }
@@ -135,6 +137,7 @@ impl Rig {
             sequence: 0,
             is_connected: false,
             resyncs: 0,
+            late: Vec::new(),
             commands: Vec::new(),
         };
         rig.boot();
@@ -144,6 +147,7 @@ impl Rig {
     /// Starts the agent anew from what the database and the node kept.
     pub fn boot(&mut self) {
         self.worker = Worker::new(stored(&self.writes));
+        self.late.clear();
         self.is_connected = false;
         self.reports.clear();
         self.input(Input::Tick);
@@ -188,11 +192,12 @@ impl Rig {
             let given: BTreeSet<_> = run.secrets.iter().map(|s| s.id).collect();
             assert_eq!(allowed, given, "a task gets what it references and no more");
         }
-        // An abandoned command may have had its effect.
+        // An abandoned command may have had its effect, and its answer may come late.
         if let Some(old) = self.under_way.insert(task, new)
             && self.now.0.is_multiple_of(2)
+            && let Some(outcome) = self.execute(task, &old.command)
         {
-            self.execute(task, &old.command);
+            self.late.push((task, old.attempt, outcome));
         }
     }
 
@@ -265,6 +270,9 @@ impl Rig {
     }
 
     pub fn pass(&mut self, time: Duration) {
+        for (task, attempt, outcome) in std::mem::take(&mut self.late) {
+            self.answer(task, attempt, outcome);
+        }
         let end = self.now.plus(time);
         while let Some(at) = self.worker.wake_at().filter(|at| *at <= end) {
             self.now = self.now.max(at);

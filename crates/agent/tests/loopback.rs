@@ -1,0 +1,258 @@
+//! Whole agents with simulated executors against a fake manager on loopback.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which may fail")]
+
+mod fake;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use agent::{Agent, Config, Fleet, SessionFacts};
+use executor::{Executor, FoundState};
+use executor_sim::{SimConfig, SimEngine, SimExecutor};
+use fake::{Manager, Plain, remove, update};
+use storage::LocalDb;
+use types::node::OWN_AGENT_LABEL;
+use types::{NodeId, Task, TaskId, TaskState};
+use wire::api;
+
+struct Node {
+    id: NodeId,
+    manager: Manager,
+    engine: Arc<SimEngine>,
+    dir: tempfile::TempDir,
+}
+
+impl Node {
+    async fn new() -> Self {
+        let id = executor::testing::node_id();
+        Self {
+            id,
+            manager: Manager::start(id).await,
+            engine: Arc::new(SimEngine::new(SimConfig::default())),
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn config(&self) -> Config {
+        let (database, _) = LocalDb::open(&self.dir.path().join("db")).unwrap();
+        Config {
+            node: self.id,
+            executor: Arc::new(SimExecutor::attach(self.engine.clone())),
+            database: Some(database),
+            connect: Arc::new(Plain),
+            managers: vec![self.manager.peer()],
+            amend: Arc::new(|_| {}),
+        }
+    }
+
+    fn start(&self) -> Agent {
+        Agent::start(self.config()).unwrap()
+    }
+
+    /// Assigns tasks that the manager knows before the node asks.
+    fn assign(&self, count: usize) -> Vec<TaskId> {
+        let tasks: Vec<Task> = (0..count).map(|_| self.task()).collect();
+        let ids = tasks.iter().map(|t| t.id).collect();
+        self.manager
+            .with(|s| s.tasks.extend(tasks.into_iter().map(|t| (t.id, t))));
+        ids
+    }
+
+    fn task(&self) -> Task {
+        let mut task = executor::testing::task("web", |spec| {
+            spec.labels.insert("sim.log".into(), "hello\nworld".into());
+        });
+        task.node_id = Some(self.id);
+        task.status.state = TaskState::Assigned;
+        task
+    }
+
+    /// Process ids of what runs: another start would show as another id.
+    async fn pids(&self) -> BTreeMap<TaskId, i32> {
+        let executor = SimExecutor::attach(self.engine.clone());
+        let found = executor.adopt(self.id).await.unwrap();
+        let running = found.into_iter().filter_map(|f| match f.state {
+            FoundState::Running(started) => Some((f.task_id, started.container.pid)),
+            _ => None,
+        });
+        running.collect()
+    }
+}
+
+#[tokio::test]
+async fn assigned_tasks_run_and_are_reported_and_the_node_is_described() {
+    let node = Node::new().await;
+    let ids = node.assign(20);
+    let agent = node.start();
+    node.manager.until_all(TaskState::Running).await;
+    assert_eq!(node.engine.running_count(), ids.len());
+    let labels = node.manager.with(|s| {
+        let engine = s.description.clone().unwrap().engine.unwrap();
+        engine.labels
+    });
+    assert!(labels.contains_key(OWN_AGENT_LABEL));
+    node.manager
+        .until("heartbeats come", |s| s.heartbeats > 3)
+        .await;
+    let mut facts = agent.facts();
+    let facts = facts.wait_for(Option::is_some).await.unwrap().clone();
+    let SessionFacts {
+        node: record,
+        managers,
+        root_ca,
+        ..
+    } = facts.unwrap();
+    assert_eq!((record.id, root_ca.as_slice()), (node.id, &b"root"[..]));
+    assert_eq!(managers[0].0, node.manager.peer());
+    agent.stop().await;
+    assert_eq!(
+        node.engine.running_count(),
+        ids.len(),
+        "stopping leaves tasks running"
+    );
+}
+
+#[tokio::test]
+async fn a_lost_session_costs_no_task_and_changes_follow_on_the_next() {
+    let node = Node::new().await;
+    let ids = node.assign(5);
+    let agent = node.start();
+    node.manager.until_all(TaskState::Running).await;
+    let before = node.pids().await;
+    node.manager.drop_session().await;
+    node.manager.with(|s| s.tasks.remove(&ids[0]));
+    node.manager
+        .until("a second session", |s| s.sessions == 2)
+        .await;
+    let extra = node.assign(1)[0];
+    node.manager
+        .until("assignments are open again", |s| s.assignment_streams >= 2)
+        .await;
+    let change = node.manager.with(|s| update(&s.tasks[&extra]));
+    node.manager.send(vec![change]).await;
+    node.manager.until_all(TaskState::Running).await;
+    let after = node.pids().await;
+    assert!(ids[1..].iter().all(|id| before[id] == after[id]));
+    assert!(!after.contains_key(&ids[0]) && after.contains_key(&extra));
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_restarted_agent_takes_its_tasks_up_without_a_manager_and_starts_nothing_anew() {
+    let node = Node::new().await;
+    let ids = node.assign(5);
+    let agent = node.start();
+    node.manager.until_all(TaskState::Running).await;
+    let before = node.pids().await;
+    agent.stop().await;
+
+    // Without a manager: the end of a task is noticed and kept for later.
+    let mut config = node.config();
+    config.managers.clear();
+    let alone = Agent::start(config).unwrap();
+    let executor = SimExecutor::attach(node.engine.clone());
+    executor.kill(ids[0]).await.unwrap();
+    alone.stop().await;
+
+    let agent = node.start();
+    node.manager
+        .until("the end is reported", |s| {
+            s.statuses[&ids[0]].state == TaskState::Failed
+        })
+        .await;
+    let after = node.pids().await;
+    assert!(ids[1..].iter().all(|id| before[id] == after[id]));
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_lost_database_forgot_is_adopted_or_removed() {
+    let node = Node::new().await;
+    let ids = node.assign(4);
+    let agent = node.start();
+    node.manager.until_all(TaskState::Running).await;
+    let before = node.pids().await;
+    agent.stop().await;
+    node.manager.with(|s| s.tasks.remove(&ids[0]));
+    let mut config = node.config();
+    config.database = None;
+    let agent = Agent::start(config).unwrap();
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    while node.engine.running_count() != 3 {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "remains were not removed"
+        );
+        tokio::task::yield_now().await;
+    }
+    let after = node.pids().await;
+    assert!(ids[1..].iter().all(|id| before[id] == after[id]));
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_gap_in_the_chain_makes_the_agent_ask_for_everything() {
+    let node = Node::new().await;
+    node.assign(1);
+    let agent = node.start();
+    node.manager.until_all(TaskState::Running).await;
+    node.manager.lose_message();
+    let extra = node.assign(1)[0];
+    node.manager.send(vec![remove(extra)]).await;
+    node.manager
+        .until("the stream is opened anew", |s| s.assignment_streams == 2)
+        .await;
+    node.manager.until_all(TaskState::Running).await;
+    assert_eq!(node.manager.with(|s| s.sessions), 1, "the session goes on");
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn the_output_of_tasks_is_published_on_request() {
+    let node = Node::new().await;
+    let ids = node.assign(2);
+    let agent = node.start();
+    node.manager.until_all(TaskState::Running).await;
+    let selector = api::LogSelector {
+        task_ids: vec![ids[1].to_string()],
+        ..api::LogSelector::default()
+    };
+    node.manager
+        .subscribe(api::SubscriptionMessage {
+            id: "s1".into(),
+            selector: Some(selector),
+            options: Some(api::LogSubscriptionOptions::default()),
+            close: false,
+        })
+        .await;
+    node.manager
+        .until("the output is there", |s| s.logs_closed)
+        .await;
+    let text: String = node.manager.with(|s| {
+        assert!(s.log_lines.iter().all(|(id, _)| *id == ids[1]));
+        s.log_lines.iter().map(|(_, line)| line.as_str()).collect()
+    });
+    assert_eq!(text.replace('\n', ""), "helloworld");
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_fleet_of_agents_shares_one_process() {
+    let mut managers = Vec::new();
+    let mut configs = Vec::new();
+    for _ in 0..50 {
+        let node = Node::new().await;
+        node.assign(10);
+        let mut config = node.config();
+        config.database = None;
+        configs.push(config);
+        managers.push(node);
+    }
+    let fleet = Fleet::start(configs).unwrap();
+    fleet.connected().await;
+    for node in &managers {
+        node.manager.until_all(TaskState::Running).await;
+    }
+    fleet.stop().await;
+}
