@@ -84,6 +84,9 @@ impl Account {
 
     /// The first resource that does not suffice, with what is wanted and what is free of it.
     pub(crate) fn lacks<'a>(&self, asked: &'a Requirements, node: &Node) -> Option<Lack<'a>> {
+        if asked.nano_cpus <= 0 && asked.memory_bytes <= 0 && asked.generic.is_empty() {
+            return None;
+        }
         let nothing = Resources::default();
         let has = node.description.as_ref().map_or(&nothing, |d| &d.resources);
         let lack = |resource, wanted, free| Lack {
@@ -108,6 +111,9 @@ impl Account {
     /// The units a task gets: names where the node names them, in the node's order; counts else.
     /// Nothing where [`Account::lacks`] finds a lack.
     pub(crate) fn claim(&self, asked: &Requirements, node: &Node) -> Vec<GenericResource> {
+        if asked.generic.is_empty() {
+            return Vec::new();
+        }
         let Some(described) = &node.description else {
             return Vec::new();
         };

@@ -41,8 +41,7 @@ impl Search<'_> {
             index.sort_by_load();
             return Tree::flat(self.least_loaded(index, tasks));
         }
-        let places = self.class.fitting().iter();
-        Tree::flat(places.filter_map(|p| self.candidate(index, *p)).collect())
+        Tree::flat(best(self.all(index), tasks))
     }
 
     /// Puts one task on a node: its new rank and what the task takes, if there is room.
@@ -64,9 +63,31 @@ impl Search<'_> {
 
     /// The node at a place with its rank, if there is room.
     fn candidate(&self, index: &NodeIndex, place: Place) -> Option<Candidate> {
-        let room = self.has_room(index, place) && self.is_below_most(index, place);
         let service_tasks = index.service_tasks(self.key.service, place);
+        self.counted(index, place, service_tasks)
+    }
+
+    /// The same where the service's active tasks there are known.
+    fn counted(&self, index: &NodeIndex, place: Place, service_tasks: u32) -> Option<Candidate> {
+        let most = self.class.asked.max_replicas;
+        let below = most == 0 || u64::from(service_tasks) < most;
+        let room = below && self.has_room(index, place);
         room.then(|| (self.rank(index, place, service_tasks), place))
+    }
+
+    /// Every node that has room, in the order of places. The service's counts are in that order
+    /// too and are read along with it.
+    fn all(&self, index: &NodeIndex) -> Vec<Candidate> {
+        let counts = index.service(self.key.service);
+        let mut counts = counts.into_iter().flatten().peekable();
+        let mut found = Vec::with_capacity(self.class.fitting().len());
+        for place in self.class.fitting() {
+            while counts.next_if(|(at, _)| *at < place).is_some() {}
+            let here = counts.next_if(|(at, _)| *at == place);
+            let service_tasks = here.map_or(0, |(_, count)| *count);
+            found.extend(self.counted(index, *place, service_tasks));
+        }
+        found
     }
 
     fn has_room(&self, index: &NodeIndex, place: Place) -> bool {
@@ -141,4 +162,14 @@ impl Search<'_> {
         }
         Tree::new(leaves, keys.len())
     }
+}
+
+/// The best candidates, as many as there are tasks. Each has room for a task, so that no task can
+/// go to a worse one.
+fn best(mut candidates: Vec<Candidate>, tasks: usize) -> Vec<Candidate> {
+    if (1..candidates.len()).contains(&tasks) {
+        candidates.select_nth_unstable(tasks);
+        candidates.truncate(tasks);
+    }
+    candidates
 }
