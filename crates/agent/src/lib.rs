@@ -6,9 +6,9 @@
 //! after the other. What the node's supervisor must know comes out through [`Agent::facts`] and
 //! [`Agent::state`].
 //!
-//! The agent decides nothing about tasks (the worker does), runs nothing itself (the executor does)
-//! and opens no connection by itself ([`Connect`] does). Stopping it leaves tasks running. It has no
-//! global state: many agents live in one process, see [`Fleet`].
+//! The agent decides nothing about tasks (the worker does), runs nothing itself (the executor
+//! does) and opens no connection by itself ([`Connect`] does). Stopping it leaves tasks running. It
+//! has no global state: many agents live in one process, see [`Fleet`].
 
 mod agent;
 mod backoff;

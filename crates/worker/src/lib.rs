@@ -1,7 +1,7 @@
 //! The agent's task manager: one state machine per task, from assignment to removal.
 //!
-//! [`Worker`] is fed with what managers assign, what the executor answers, what was found on the node
-//! and what the database kept; it answers with executor commands, database writes and status
+//! [`Worker`] is fed with what managers assign, what the executor answers, what was found on the
+//! node and what the database kept; it answers with executor commands, database writes and status
 //! reports. It is the only place that decides what happens to a task on its node:
 //!
 //! - A task is stopped only because a manager said so. Lost sessions, restarts of the agent and

@@ -1,11 +1,12 @@
 //! One task on its way through the states.
 //!
 //! ```text
-//!                 prepare            desired > READY   start            wait
-//! ASSIGNED > ACCEPTED > PREPARING ----> READY > STARTING ----> RUNNING ----> COMPLETE | FAILED
-//!      \_________\__________\___________/           |             |
-//!              fatal error: REJECTED           fatal: FAILED   desired >= SHUTDOWN, from any state:
-//!                                                              stop, then SHUTDOWN
+//!               prepare           desired > READY   start           wait
+//! ASSIGNED > ACCEPTED > PREPARING ---> READY > STARTING ---> RUNNING ---> COMPLETE | FAILED
+//!     \_________\__________\__________/            |            |
+//!          fatal error: REJECTED             fatal error: FAILED
+//!
+//! desired >= SHUTDOWN, in any state: stop, then SHUTDOWN
 //! no longer assigned: stop, remove, forget
 //! ```
 

@@ -1,5 +1,5 @@
-//! Which statuses the managers do not have yet. One report is under way at a time; the latest status
-//! of a task is all that counts.
+//! Which statuses the managers do not have yet. One report is under way at a time; the latest
+//! status of a task is all that counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
