@@ -32,6 +32,8 @@ pub struct Orchestrator {
     nodes: BTreeSet<NodeId>,
     ledgers: BTreeMap<ServiceId, Ledger>,
     timers: BTreeSet<(Timestamp, ServiceId, Option<SlotKey>)>,
+    /// The timer of each service as a whole; a later decision replaces an earlier one.
+    alarms: BTreeMap<ServiceId, Timestamp>,
     /// The service that was last worked on: a huge one must not keep others waiting.
     last: Option<ServiceId>,
 }
@@ -143,6 +145,16 @@ impl Orchestrator {
         }
     }
 
+    fn set_alarm(&mut self, service: ServiceId, at: Option<Timestamp>) {
+        if let Some(earlier) = self.alarms.remove(&service) {
+            self.timers.remove(&(earlier, service, None));
+        }
+        if let Some(at) = at {
+            self.alarms.insert(service, at);
+            self.timers.insert((at, service, None));
+        }
+    }
+
     fn next_service(&self) -> Option<ServiceId> {
         let after = self.last.map_or(Unbounded, Excluded);
         let mut rest = self.dirty.range((after, Unbounded));
@@ -154,6 +166,7 @@ impl Orchestrator {
         let view = work.view;
         let Some(service) = view.services().get(id) else {
             self.ledgers.remove(&id);
+            self.set_alarm(id, None);
             return self.forget(id, work);
         };
         let mut ground = Ground::new(view, service, work.now);
@@ -263,9 +276,7 @@ impl Orchestrator {
     /// Takes the update of the service further.
     fn update(&mut self, ground: &Ground<'_>, ledger: &Ledger, work: &mut Work<'_>) {
         let turn = update::next(ground, ledger);
-        if let Some(at) = turn.wake_at {
-            self.timers.insert((at, ground.service.id, None));
-        }
+        self.set_alarm(ground.service.id, turn.wake_at);
         if let Some(step) = turn.status {
             work.budget.push(step);
         }

@@ -82,12 +82,10 @@ fn begin(ground: &Ground<'_>, state: UpdateState, message: &str) -> Turn {
 
 fn go_on(ground: &Ground<'_>, ledger: &Ledger) -> Turn {
     let status = ground.service.update_status.as_ref();
-    let Some(status) = status.filter(|s| s.started_at.is_set()) else {
+    if let Some(status) = status.filter(|s| !s.started_at.is_set()) {
         // A rollback asked for without a time: from now on its tasks can be told apart.
-        let message = status_message(ground);
-        return begin(ground, ground.update_state(), &message);
-    };
-    debug_assert!(status.started_at.is_set(), "checked above");
+        return begin(ground, status.state, &status.message);
+    }
     let config = ground.update_config();
     if let Some(reason) = failure(ground, ledger, &config) {
         return fail(ground, config.failure_action, &reason);
@@ -104,6 +102,7 @@ fn go_on(ground: &Ground<'_>, ledger: &Ledger) -> Turn {
     };
     let next_delay_over = cooling.last().map(|at| at.plus(config.delay));
     let deadline = ledger.waiting().map(|(deadline, _)| deadline);
+    let wakes = [next_delay_over, deadline].into_iter().flatten();
     Turn {
         status: None,
         slots: ledger
@@ -111,13 +110,8 @@ fn go_on(ground: &Ground<'_>, ledger: &Ledger) -> Turn {
             .take(parallelism.saturating_sub(in_flight))
             .take(crate::budget::ACTIONS_PER_PLAN_MAX)
             .collect(),
-        wake_at: [next_delay_over, deadline].into_iter().flatten().min(),
+        wake_at: wakes.filter(|at| *at > ground.now).min(),
     }
-}
-
-fn status_message(ground: &Ground<'_>) -> String {
-    let status = ground.service.update_status.as_ref();
-    status.map(|s| s.message.clone()).unwrap_or_default()
 }
 
 /// Why the update has failed, if it has.

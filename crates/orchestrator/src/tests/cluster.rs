@@ -49,7 +49,7 @@ pub struct Cluster {
     /// Every task ever created, with the time.
     pub created: Vec<(Timestamp, TaskId)>,
     stopping: BTreeMap<TaskId, Timestamp>,
-    /// Tasks whose node was down: they may run beside their replacement when it returns.
+    /// Tasks that may run beside their replacement: their node was down, or they do not stop.
     lost: BTreeSet<TaskId>,
     pub slots_in_flight_max: usize,
     next_wake: Option<Timestamp>,
@@ -292,6 +292,13 @@ impl Cluster {
         slots.into_iter().collect()
     }
 
+    /// The tasks that run now may go on beside their replacements.
+    pub fn expect_overlap(&mut self) {
+        let running = self.in_state(TaskState::Running);
+        let ids: Vec<TaskId> = running.iter().map(|t| t.id).collect();
+        self.lost.extend(ids);
+    }
+
     fn is_up(&self, task: &Task) -> bool {
         let node = task.node_id.and_then(|id| self.state.nodes().get(id));
         node.is_some_and(|n| n.status.state != NodeState::Down)
@@ -345,6 +352,8 @@ impl Cluster {
             let steps = self.run_agents();
             self.apply(steps);
             if self.state.version() == before {
+                let wake = self.next_wake.unwrap_or(Timestamp::MAX);
+                assert!(wake > self.now, "asks to be woken for nothing");
                 return;
             }
         }

@@ -182,7 +182,8 @@ proptest! {
         global in any::<bool>(),
         events in prop::collection::vec(event(), 1..30),
     ) {
-        let mode = if global { ServiceMode::Global } else { ServiceMode::Replicated { replicas: 6 } };
+        let replicated = ServiceMode::Replicated { replicas: 6 };
+        let mode = if global { ServiceMode::Global } else { replicated };
         let mut spec = spec(mode);
         spec.update = Some(config);
         let mut c = Cluster::new(NODES, spec);

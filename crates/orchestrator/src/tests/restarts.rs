@@ -157,6 +157,9 @@ fn a_replacement_waits_for_the_old_task_for_a_minute_at_most() {
     c.set_availability(1, types::Availability::Active);
     c.run(59 * SECOND);
     assert!(c.running().is_empty());
+    c.expect_overlap();
+    c.run(2 * SECOND);
+    assert_eq!(c.running().len(), 1);
 }
 
 #[test]

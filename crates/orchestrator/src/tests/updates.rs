@@ -326,3 +326,37 @@ fn a_node_lost_during_an_update_does_not_stop_it() {
     all_run(&c, "v2", 6);
     assert!(c.in_state(TaskState::Pending).is_empty());
 }
+
+#[test]
+fn an_update_that_may_fail_waits_past_its_deadline_without_spinning() {
+    let mut c = service(2, |u| u.failure_action = FailureAction::Continue);
+    c.full = true;
+    c.update(to("v2"));
+    c.run(Duration::from_secs(700));
+    assert_eq!(c.update_state(), UpdateState::Updating);
+    c.full = false;
+    c.run(10 * SECOND);
+    all_run(&c, "v2", 2);
+}
+
+#[test]
+fn a_rollback_that_a_user_asks_for_is_walked_like_an_update() {
+    let mut c = service(3, |_| {});
+    c.update(to("v2"));
+    c.run(10 * SECOND);
+    let mut service = types::Service::clone(c.get());
+    let previous = service.previous_spec.replace(service.spec.clone()).unwrap();
+    let version = service.previous_spec_version.replace(service.spec_version);
+    service.spec = previous;
+    service.spec_version = version.unwrap();
+    service.update_status = Some(types::service::UpdateStatus {
+        state: UpdateState::RollbackStarted,
+        message: "manually requested rollback".to_owned(),
+        ..types::service::UpdateStatus::default()
+    });
+    c.act(store::Action::Update(store::Object::from(service)));
+    c.run(20 * SECOND);
+    assert_eq!(c.update_state(), UpdateState::RollbackCompleted);
+    all_run(&c, "v1", 3);
+    assert_eq!(c.slots_in_flight_max, 1);
+}
