@@ -7,11 +7,12 @@ mod fake;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use agent::{Agent, Config, Fleet, SessionFacts};
-use executor::{Executor, FoundState};
+use agent::{Agent, AgentState, Config, Connect, ConnectError, Fleet, Peer, SessionFacts};
+use executor::{BoxFuture, Executor, FoundState};
 use executor_sim::{SimConfig, SimEngine, SimExecutor};
 use fake::{Manager, Plain, remove, update};
 use storage::LocalDb;
+use tonic::transport::Channel;
 use types::node::OWN_AGENT_LABEL;
 use types::{NodeId, Task, TaskId, TaskState};
 use wire::api;
@@ -234,6 +235,71 @@ async fn the_output_of_tasks_is_published_on_request() {
         s.log_lines.iter().map(|(_, line)| line.as_str()).collect()
     });
     assert_eq!(text.replace('\n', ""), "helloworld");
+    agent.stop().await;
+}
+
+/// Has a manager of its own besides those it reaches over the network.
+struct WithOwnManager {
+    own: Channel,
+}
+
+impl Connect for WithOwnManager {
+    fn connect<'a>(&'a self, peer: &'a Peer) -> BoxFuture<'a, Result<Channel, ConnectError>> {
+        Plain.connect(peer)
+    }
+
+    fn local(&self) -> Option<Channel> {
+        Some(self.own.clone())
+    }
+}
+
+#[tokio::test]
+async fn the_nodes_own_manager_comes_first_and_another_gets_a_turn_when_it_fails() {
+    let node = Node::new().await;
+    let own = Manager::start(node.id).await;
+    let mut config = node.config();
+    config.connect = Arc::new(WithOwnManager {
+        own: Plain.connect(&own.peer()).await.unwrap(),
+    });
+    let agent = Agent::start(config).unwrap();
+    own.until("the own manager has a session", |s| s.heartbeats > 0)
+        .await;
+    assert_eq!(node.manager.with(|s| s.sessions), 0);
+    // The list that the own manager sent names itself alone; the agent goes there by network.
+    own.drop_session().await;
+    own.until("there is another session", |s| s.sessions == 2)
+        .await;
+    let mut state = agent.state();
+    let by_network = |s: &AgentState| matches!(s, AgentState::Connected { manager: Some(addr) } if *addr == own.peer().addr);
+    state.wait_for(by_network).await.unwrap();
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_manager_that_does_not_answer_is_left_for_another() {
+    let node = Node::new().await;
+    let mut config = node.config();
+    let dead = Peer {
+        node: None,
+        addr: "127.0.0.1:1".into(),
+    };
+    config.managers.insert(0, dead.clone());
+    let agent = Agent::start(config).unwrap();
+    node.manager
+        .until("there is a session", |s| s.heartbeats > 0)
+        .await;
+    agent.stop().await;
+
+    let mut config = node.config();
+    config.managers = vec![dead];
+    let agent = Agent::start(config).unwrap();
+    let mut state = agent.state();
+    let failed = |s: &AgentState| matches!(s, AgentState::Connecting { last: Some(_) });
+    let state = state.wait_for(failed).await.unwrap().clone();
+    let AgentState::Connecting { last: Some(error) } = state else {
+        panic!("it said that it failed");
+    };
+    assert_eq!(error.to_string(), "cannot connect to manager 127.0.0.1:1");
     agent.stop().await;
 }
 
