@@ -16,6 +16,8 @@ pub struct Host {
     pub process: Option<Process>,
     /// Counts starts, so that events of an earlier process are not delivered to a later one.
     pub start: u64,
+    /// Until then the process gets no time, as if it were stopped.
+    pub paused_until: u64,
     /// Cut off for good: it stays as it is when everything else heals.
     pub broken: bool,
 }
@@ -82,6 +84,7 @@ impl Host {
             disk: Disk::default(),
             process: None,
             start: 0,
+            paused_until: 0,
             broken: false,
         }
     }

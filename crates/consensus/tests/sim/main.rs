@@ -149,15 +149,17 @@ fn every_invariant_holds_under_faults_and_the_cluster_recovers() {
 }
 
 /// Situations that a batch of runs must have seen to mean anything.
-const REACHED: [&str; 18] = [
+const REACHED: [&str; 21] = [
     "busy",
     "change refused",
     "crash",
+    "crash after vote",
     "crash between effects",
     "leader",
     "leader isolated",
     "other rejection",
     "outcome unknown",
+    "pause",
     "read",
     "removed",
     "snapshot installed",
@@ -166,6 +168,7 @@ const REACHED: [&str; 18] = [
     "split",
     "stale term",
     "transfer",
+    "two believe to lead",
     "write",
     "writes joined",
 ];

@@ -99,6 +99,24 @@ pub struct World {
     quiet_until: u64,
 }
 
+// === impl Event ===
+
+impl Event {
+    /// The host whose process has to deal with it.
+    fn host(&self) -> Option<RaftId> {
+        match self {
+            Event::Tick { host, .. }
+            | Event::Written { host, .. }
+            | Event::SnapshotMade { host, .. }
+            | Event::SnapshotEnded { host, .. }
+            | Event::Unreachable { host, .. } => Some(*host),
+            Event::Deliver(packet) => Some(packet.to),
+            Event::Synced { .. } | Event::Boot { .. } => None,
+            Event::Client | Event::Admin | Event::Fault => None,
+        }
+    }
+}
+
 // === impl World ===
 
 impl World {
@@ -151,6 +169,9 @@ impl World {
     pub fn heal(&mut self) {
         self.calm = true;
         self.cut.clear();
+        self.hosts
+            .values_mut()
+            .for_each(|host| host.paused_until = 0);
         let down: Vec<RaftId> = self
             .hosts
             .values()
@@ -274,6 +295,13 @@ impl World {
     }
 
     fn happen(&mut self, event: Event) {
+        let paused_until = event
+            .host()
+            .and_then(|id| self.hosts.get(&id))
+            .map(|h| h.paused_until);
+        if let Some(until) = paused_until.filter(|until| *until > self.now) {
+            return self.after(until - self.now, event);
+        }
         match event {
             Event::Tick { host, start } if self.is_start(host, start) => {
                 self.after(TICK_MS, Event::Tick { host, start });
@@ -762,7 +790,7 @@ impl World {
         let up: Vec<RaftId> = self
             .hosts
             .values()
-            .filter(|h| h.up().is_some())
+            .filter(|h| h.up().is_some() && h.paused_until <= self.now)
             .map(|h| h.id)
             .collect();
         let leaders: Vec<RaftId> = up
@@ -779,6 +807,12 @@ impl World {
         let Some(id) = chosen else { return };
         if self.rng.chance(3_000) {
             self.read(id);
+        }
+        // While an old leader does not know better, its clients ask it as well.
+        for stale in leaders.iter().copied().filter(|_| leaders.len() > 1) {
+            self.mark("two believe to lead");
+            self.read(stale);
+            self.drain(stale);
         }
         for _ in 0..self.rng.between(1, 4) {
             self.write(id);
@@ -928,6 +962,11 @@ impl World {
                     self.mark("leader isolated");
                     self.isolate(leader, &ids, true, true);
                 }
+            }
+            7 => {
+                self.mark("pause");
+                let until = self.now + self.rng.between(100, 4_000);
+                self.host(id).paused_until = until;
             }
             _ if self.params.crash_per_effect > 0 => self.crash(id),
             _ => {}
