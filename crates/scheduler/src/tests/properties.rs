@@ -48,7 +48,8 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         Just(Availability::Drain),
     ];
     let event = prop_oneof![
-        4 => (service.clone(), 1u64..6).prop_map(|(service, count)| Event::Tasks { service, count }),
+        4 => (service.clone(), 1u64..6)
+            .prop_map(|(service, count)| Event::Tasks { service, count }),
         1 => (service, node.clone()).prop_map(|(service, node)| Event::MadeFor { service, node }),
         4 => (any::<usize>(), ends).prop_map(|(pick, state)| Event::Report { pick, state }),
         2 => any::<usize>().prop_map(|pick| Event::Stop { pick }),
