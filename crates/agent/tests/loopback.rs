@@ -270,7 +270,11 @@ async fn the_nodes_own_manager_comes_first_and_another_gets_a_turn_when_it_fails
     own.until("there is another session", |s| s.sessions == 2)
         .await;
     let mut state = agent.state();
-    let by_network = |s: &AgentState| matches!(s, AgentState::Connected { manager: Some(addr) } if *addr == own.peer().addr);
+    let addr = own.peer().addr;
+    let by_network = |s: &AgentState| match s {
+        AgentState::Connected { manager } => manager.as_ref() == Some(&addr),
+        _ => false,
+    };
     state.wait_for(by_network).await.unwrap();
     agent.stop().await;
 }
