@@ -12,13 +12,19 @@ use crate::ground::Ground;
 use crate::slot::{Slot, ended_by_itself, reached_at};
 
 /// Failures in a row after which the delay starts to double.
-const CRASH_LOOP_MIN: u32 = 3;
+const CRASH_LOOP_MIN: usize = 3;
 
 /// The delay grows to at most this multiple: the records kept by default show no longer loop.
 const BACKOFF_FACTOR_MAX: u32 = 8;
 
-/// The delay that doubles where the service asks for none.
-const BACKOFF_DELAY_MIN: Duration = Duration::from_secs(1);
+/// The least delay after any end: what keeps a loop cool where no history is kept to see it by.
+const DELAY_MIN: Duration = Duration::from_millis(100);
+
+/// The least delay in a loop, where the service asks for less or none.
+const LOOP_DELAY_MIN: Duration = Duration::from_secs(1);
+
+/// Doubling ends here. Services with a longer delay use it as a schedule, which is kept.
+const BACKOFF_DELAY_MAX: Duration = Duration::from_secs(60);
 
 /// A task that lived longer than its greatest delay and this was not part of a crash loop.
 const QUICK_DEATH: Duration = Duration::from_secs(10);
@@ -99,22 +105,30 @@ pub(crate) fn delay(candidate: &Candidate<'_>, slot: &Slot<'_>) -> Duration {
         return Duration::ZERO;
     }
     let base = policy(candidate.spec).delay.unwrap_or(RESTART_DELAY);
+    let base = base.max(DELAY_MIN);
     let patience = base.saturating_mul(BACKOFF_FACTOR_MAX) + QUICK_DEATH;
-    let failed_quickly = |t: &&Arc<Task>| {
-        let failed = matches!(t.status.state, TaskState::Failed | TaskState::Rejected);
-        failed && same(t) && reached_at(t).since(t.meta.created_at) <= patience
+    let ended_quickly = |t: &&Arc<Task>| {
+        let lived = reached_at(t).since(t.meta.created_at);
+        ended_by_itself(t) && same(t) && lived <= patience
     };
-    let mut earlier = slot.tasks().filter(before).rev();
-    let failures = earlier.by_ref().take_while(failed_quickly).count();
-    grown(base, u32::try_from(failures).unwrap_or(u32::MAX))
+    let failed = |t: &&Arc<Task>| t.status.state != TaskState::Complete;
+    let earlier = || slot.tasks().filter(before).rev().take_while(ended_quickly);
+    grown(
+        base,
+        earlier().count(),
+        earlier().take_while(failed).count(),
+    )
 }
 
-fn grown(base: Duration, failures: u32) -> Duration {
-    if failures < CRASH_LOOP_MIN {
+/// The delay after so many quick ends in a row, of which so many were failures.
+fn grown(base: Duration, ends: usize, failures: usize) -> Duration {
+    if ends < CRASH_LOOP_MIN {
         return base;
     }
-    let doublings = (failures + 1 - CRASH_LOOP_MIN).min(BACKOFF_FACTOR_MAX.ilog2());
-    base.max(BACKOFF_DELAY_MIN).saturating_mul(1 << doublings)
+    let base = base.max(LOOP_DELAY_MIN);
+    let doublings = (failures + 1).saturating_sub(CRASH_LOOP_MIN);
+    let factor = 1 << doublings.min(BACKOFF_FACTOR_MAX.ilog2() as usize);
+    base.saturating_mul(factor).min(BACKOFF_DELAY_MAX.max(base))
 }
 
 /// When a candidate may start, as things stand: after its delay, and after every other task of
@@ -151,9 +165,17 @@ mod tests {
 
     #[test]
     fn the_delay_doubles_from_the_third_failure_in_a_row_up_to_eight_times() {
-        let secs = |n| grown(Duration::from_secs(5), n).as_secs();
+        let secs = |n| grown(Duration::from_secs(5), n, n).as_secs();
         assert_eq!([1, 2, 3, 4, 5, 6, 60].map(secs), [5, 5, 10, 20, 40, 40, 40]);
-        assert_eq!(grown(Duration::ZERO, 2), Duration::ZERO);
-        assert_eq!(grown(Duration::ZERO, 3), Duration::from_secs(2));
+        assert_eq!(grown(Duration::ZERO, 2, 2), Duration::ZERO);
+        assert_eq!(grown(Duration::ZERO, 3, 3), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn tasks_that_succeed_and_delays_used_as_a_schedule_are_not_slowed_down() {
+        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+        assert_eq!(grown(Duration::ZERO, 9, 0), second);
+        assert_eq!(grown(5 * second, 9, 0), 5 * second);
+        assert_eq!(grown(hour, 9, 9), hour);
     }
 }

@@ -129,20 +129,27 @@ fn an_image_that_cannot_be_pulled_makes_no_hot_loop() {
 }
 
 #[test]
-fn a_zero_delay_is_stretched_in_a_crash_loop() {
-    let mut spec = replicated(1);
-    spec.task.restart = restart(RestartCondition::Any, 0).map(|p| types::task::RestartPolicy {
-        delay: Some(Duration::ZERO),
-        ..p
-    });
-    let mut c = Cluster::new(1, spec);
-    c.images.insert("v1".to_owned(), Behaviour::Crashes);
-    c.run(60 * SECOND);
-    assert!(
-        c.created.len() < 60,
-        "{} tasks in a minute",
-        c.created.len()
-    );
+fn a_zero_delay_makes_no_hot_loop() {
+    let crashes = (Behaviour::Crashes, 5, 66);
+    let completes = (Behaviour::Completes, 5, 66);
+    let missing = (Behaviour::Missing, 5, 66);
+    let without_history = (Behaviour::Crashes, 0, 600);
+    for (behaviour, history, most) in [crashes, completes, missing, without_history] {
+        let mut spec = replicated(1);
+        let policy = restart(RestartCondition::Any, 0);
+        spec.task.restart = policy.map(|p| types::task::RestartPolicy {
+            delay: Some(Duration::ZERO),
+            ..p
+        });
+        let mut c = Cluster::new(1, spec);
+        c.images.insert("v1".to_owned(), behaviour);
+        c.run(60 * SECOND);
+        assert!(
+            c.created.len() < 66,
+            "{behaviour:?}: {} tasks in a minute",
+            c.created.len()
+        );
+    }
 }
 
 #[test]
