@@ -80,7 +80,8 @@ impl Queue {
             && was == is
             && asks_alike(old, new)
         {
-            // A text that this stage wrote is no reason to try again; anything else may be.
+            // A text that this stage wrote is no reason to look again. Any other change is: a
+            // step made for the version before was dropped.
             if old.status.err == new.status.err {
                 self.retry(new, is, classes);
             }
@@ -163,7 +164,13 @@ impl Queue {
 
     fn retry(&mut self, task: &Task, wait: Option<Wait>, classes: &mut Classes) {
         match wait {
-            Some(Wait::Node) => self.set_ready(key_of(task, classes.id_of(task))),
+            Some(Wait::Node) => {
+                let key = key_of(task, classes.id_of(task));
+                if let Some(group) = self.groups.get_mut(&key) {
+                    group.told = None;
+                    self.ready.insert(key);
+                }
+            }
             Some(Wait::Check(node)) => self.set_unchecked(node),
             Some(Wait::End) | None => {}
         }

@@ -98,6 +98,26 @@ fn five_failures_within_five_minutes_rank_a_node_last() {
 }
 
 #[test]
+fn an_idle_node_with_failures_ranks_behind_busy_ones() {
+    let mut world = World::with([node(1)]);
+    world.create(service(1, |_| {}));
+    let failing = world.pending(1, 5);
+    world.settle();
+    for task in failing {
+        world.report(task, TaskState::Failed);
+    }
+    (2..=20).for_each(|n| world.create(node(n)));
+    world.create(service(2, |s| {
+        place(s, |p| p.constraints = vec!["node.hostname!=host-1".into()]);
+    }));
+    world.pending(2, 38);
+    world.settle();
+    let next = world.pending(1, 1);
+    world.settle();
+    assert_ne!(world.node_of(next[0]), Some(1));
+}
+
+#[test]
 fn a_failing_node_still_gets_tasks_when_it_is_the_only_one() {
     let mut world = World::with([node(1)]);
     world.create(service(1, |_| {}));

@@ -197,6 +197,38 @@ fn what_was_planned_and_dropped_is_planned_again() {
 }
 
 #[test]
+fn a_reason_that_was_dropped_is_written_again() {
+    let mut world = World::with([]);
+    world.create(service(1, |_| {}));
+    let grouped = world.pending(1, 2);
+    let bound = world.pending_on(1, Some(node_id(1)));
+    let plan = world.plan();
+    assert_eq!(plan.steps.len(), 3);
+    world.desire(grouped[0], TaskState::Running);
+    world.desire(bound, TaskState::Running);
+    let mut draft = Draft::new(&world.state, world.now);
+    let added: Vec<bool> = plan
+        .steps
+        .into_iter()
+        .map(|s| draft.add(s).is_ok())
+        .collect();
+    assert_eq!(added, [false, false, true]);
+    let (_, commit, state) = draft.finish();
+    world.state = state;
+    commit
+        .changes
+        .iter()
+        .for_each(|c| world.scheduler.observe(c));
+    world.settle();
+    for task in grouped.into_iter().chain([bound]) {
+        assert!(
+            !world.err(task).is_empty(),
+            "{task} waits and does not say why"
+        );
+    }
+}
+
+#[test]
 fn a_step_is_dropped_when_its_node_changed() {
     let mut world = World::with([node(1)]);
     world.create(service(1, |_| {}));
