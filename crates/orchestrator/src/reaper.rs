@@ -2,9 +2,9 @@
 //!
 //! A record goes at once when its task is to be removed and nothing of it can still run, or when
 //! it has no service and ended. Otherwise a slot keeps the cluster's retention limit of records,
-//! and beyond it only those that decisions are still made from: the newest one, the attempts
-//! that a restart policy counts, the tasks an update under way is judged by, and a job's
-//! completions.
+//! and beyond it only those that decisions are still made from: the newest one, the one that a
+//! task held back takes its delay from, the attempts that a restart policy counts, the tasks an
+//! update under way is judged by, and a job's completions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use store::{Action, Change, Guard, Key, Plan, State, Step};
 use types::defaults::TASK_HISTORY_RETENTION_LIMIT;
 use types::service::UpdateState;
-use types::{Service, ServiceId, Task, TaskId, TaskState, Timestamp};
+use types::{Cluster, Service, ServiceId, Task, TaskId, TaskState, Timestamp};
 
 use crate::budget::Budget;
 use crate::slot::{SlotKey, age, ended_by_itself, iteration, records};
@@ -22,27 +22,37 @@ use crate::slot::{SlotKey, age, ended_by_itself, iteration, records};
 pub struct Reaper {
     slots: BTreeSet<(ServiceId, SlotKey)>,
     strays: BTreeSet<TaskId>,
+    /// Services whose update ended: it needs its records no more.
+    updated: BTreeSet<ServiceId>,
+    /// The retention limit changed.
+    limit_changed: bool,
 }
 
 impl Reaper {
     /// A stage that has to look at every slot with something to delete.
     pub fn new(view: &State, _now: Timestamp) -> Self {
         let mut reaper = Self::default();
+        let strays = view.tasks().iter().filter(|t| t.service_id.is_none());
+        reaper.strays = strays.map(|t| t.id).collect();
+        reaper.mark_crowded(view, view.tasks().iter());
+        reaper
+    }
+
+    /// Marks the slots of these tasks that may have something to delete.
+    fn mark_crowded<'t>(&mut self, view: &State, tasks: impl Iterator<Item = &'t Arc<Task>>) {
         let limit = retention(view).unwrap_or(usize::MAX);
         let mut counts: BTreeMap<(ServiceId, SlotKey), usize> = BTreeMap::new();
-        for task in view.tasks().iter() {
+        for task in tasks {
             let Some(service) = task.service_id else {
-                reaper.strays.insert(task.id);
                 continue;
             };
             let slot = (service, SlotKey::of(task));
             let count = counts.entry(slot).or_default();
             *count += 1;
             if *count > limit || task.desired_state == TaskState::Remove {
-                reaper.slots.insert(slot);
+                self.slots.insert(slot);
             }
         }
-        reaper
     }
 
     /// Notes where to look again.
@@ -58,6 +68,19 @@ impl Reaper {
                     None => _ = self.strays.insert(task.id),
                     Some(service) => _ = self.slots.insert((service, SlotKey::of(task))),
                 }
+            }
+            Change::Service(diff) => {
+                let ended = |s: &Arc<Service>| !is_updating(s);
+                if diff.old.as_ref().is_some_and(|s| is_updating(s))
+                    && diff.new.as_ref().is_some_and(ended)
+                {
+                    self.updated.insert(diff.latest().id);
+                }
+            }
+            Change::Cluster(diff) => {
+                let limit = |c: &Arc<Cluster>| c.spec.task_history_retention_limit;
+                let (old, new) = (diff.old.as_ref().map(limit), diff.new.as_ref().map(limit));
+                self.limit_changed |= old != new;
             }
             Change::Node(diff) if diff.new.is_none() => {
                 self.slots.extend(diff.old.iter().map(|n| {
@@ -82,6 +105,12 @@ impl Reaper {
                 .for_each(|t| delete(t, &mut budget));
         }
         self.spread_lost_nodes(view);
+        for service in std::mem::take(&mut self.updated) {
+            self.mark_crowded(view, view.tasks().of_service(service));
+        }
+        if std::mem::take(&mut self.limit_changed) {
+            self.mark_crowded(view, view.tasks().iter());
+        }
         while !budget.is_spent()
             && let Some((service, key)) = self.slots.pop_first()
         {
@@ -177,7 +206,10 @@ fn has_ended(task: &Task) -> bool {
 /// The records that decisions are still made from, whatever the limit. `tasks` is oldest first.
 fn needed(service: Option<&Service>, tasks: &[&Arc<Task>]) -> BTreeSet<TaskId> {
     let mut needed = BTreeSet::new();
-    needed.extend(tasks.last().map(|t| t.id));
+    // A task that is held back reads its delay from the one before it.
+    let is_held = |t: &&Arc<Task>| t.desired_state < TaskState::Running;
+    let newest = 1 + usize::from(tasks.last().is_some_and(is_held));
+    needed.extend(tasks.iter().rev().take(newest).map(|t| t.id));
     let Some(service) = service else {
         return needed;
     };
@@ -210,18 +242,22 @@ fn attempts<'a>(tasks: &'a [&Arc<Task>]) -> impl Iterator<Item = TaskId> + 'a {
 
 /// The first task that the update under way made in the slot and the one it took over from.
 fn judged(service: &Service, tasks: &[&Arc<Task>]) -> Vec<TaskId> {
-    let status = service.update_status.as_ref();
-    let under_way = status.is_some_and(|s| {
-        matches!(
-            s.state,
-            UpdateState::Updating | UpdateState::RollbackStarted
-        )
-    });
-    if !under_way {
+    if !is_updating(service) {
         return Vec::new();
     }
     let version = Some(service.spec_version);
     let old = tasks.iter().rposition(|t| t.spec_version != version);
     let pair = old.map(|at| tasks.iter().skip(at).take(2));
     pair.into_iter().flatten().map(|t| t.id).collect()
+}
+
+/// Whether an update or a rollback is under way.
+fn is_updating(service: &Service) -> bool {
+    let status = service.update_status.as_ref();
+    status.is_some_and(|s| {
+        matches!(
+            s.state,
+            UpdateState::Updating | UpdateState::RollbackStarted
+        )
+    })
 }

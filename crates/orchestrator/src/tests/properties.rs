@@ -117,7 +117,7 @@ fn wanted(c: &Cluster) -> usize {
     }
 }
 
-fn check_converged(c: &mut Cluster) {
+fn check_converged(c: &mut Cluster, history: i64) {
     let runtime = c.get().spec.task.runtime.clone();
     if c.get().spec.mode.is_job() {
         let run = c.get().job_status.unwrap().iteration;
@@ -145,10 +145,9 @@ fn check_converged(c: &mut Cluster) {
     for task in c.tasks() {
         *records.entry(SlotKey::of(task)).or_default() += 1;
     }
-    assert!(
-        records.values().all(|n| *n <= 5),
-        "history is bounded: {records:?}"
-    );
+    let most = usize::try_from(history).map_or(usize::MAX, |limit| limit.max(1));
+    let bounded = records.values().all(|n| *n <= most);
+    assert!(bounded, "history is bounded: {records:?}");
 }
 
 proptest! {
@@ -158,6 +157,7 @@ proptest! {
     fn whatever_happens_slots_are_safe_and_the_service_converges(
         mode in mode(),
         config in update(),
+        history in -1..6i64,
         events in prop::collection::vec(event(), 1..40),
     ) {
         let mut spec = spec(mode);
@@ -165,12 +165,13 @@ proptest! {
         spec.rollback = spec.update;
         spec.task.restart = restart(RestartCondition::Any, 0);
         let mut c = Cluster::new(NODES, spec);
+        c.set_history(history);
         c.settle();
         for event in &events {
             happen(&mut c, event);
         }
         heal(&mut c);
-        check_converged(&mut c);
+        check_converged(&mut c, history);
         prop_assert!(c.plan().steps.is_empty(), "planning on the planned state proposes nothing");
         c.change_leader();
         prop_assert!(c.plan().steps.is_empty(), "nor does a new leader");
@@ -180,6 +181,7 @@ proptest! {
     fn one_update_never_has_more_slots_in_flight_than_its_parallelism(
         config in update(),
         global in any::<bool>(),
+        history in 0..6i64,
         events in prop::collection::vec(event(), 1..30),
     ) {
         let replicated = ServiceMode::Replicated { replicas: 6 };
@@ -187,6 +189,7 @@ proptest! {
         let mut spec = spec(mode);
         spec.update = Some(config);
         let mut c = Cluster::new(NODES, spec);
+        c.set_history(history);
         c.settle();
         c.update(|s| set_image(s, "v9"));
         for event in events.iter().filter(|e| !matches!(e, Event::Update(_) | Event::Scale(_))) {

@@ -19,7 +19,14 @@ fn crashing(condition: RestartCondition, max_attempts: u64, behaviour: Behaviour
 
 #[test]
 fn a_failed_task_is_replaced_after_the_delay_and_not_before() {
+    for history in [0, 1, 5, -1] {
+        replaced_after_the_delay(history);
+    }
+}
+
+fn replaced_after_the_delay(history: i64) {
     let mut c = Cluster::new(2, replicated(2));
+    c.set_history(history);
     c.settle();
     let victim = c.running()[0].id;
     c.fail(victim);
