@@ -222,6 +222,7 @@ impl Driver {
                 self.applied = index;
                 self.policy.applied(entries, bytes);
                 self.consensus.handle(Input::Applied { index });
+                self.requests.applied(index);
                 self.maybe_snapshot();
             }
             Event::Restored(info) => {
@@ -315,6 +316,10 @@ impl Driver {
                 self.publish();
             }
             self.hand_out(apply);
+            if !reads.is_empty() {
+                // A reader finds in the status what it was promised.
+                self.publish();
+            }
             for read in reads {
                 self.requests.read_ready(read.id, read.index);
             }
@@ -352,7 +357,9 @@ impl Driver {
             let done = match &apply {
                 Apply::Entry(entry) => {
                     self.handed_out = entry.index;
-                    entry.id.and_then(|id| self.requests.take_done(id))
+                    entry
+                        .id
+                        .and_then(|id| self.requests.handed_out(id, entry.index))
                 }
                 Apply::Snapshot(meta) => {
                     self.handed_out = meta.index;

@@ -29,6 +29,9 @@ pub(crate) const CONTROLS: usize = 64;
 /// How often a refused promotion is tried again while the learner catches up.
 const PROMOTE_RETRY: Duration = Duration::from_millis(50);
 
+/// How often a transfer is asked for again: about an election timeout, after which raft gives it up.
+const TRANSFER_RETRY: Duration = Duration::from_millis(500);
+
 /// A proposal on its way in.
 #[derive(Debug)]
 pub(crate) struct Proposal {
@@ -196,29 +199,44 @@ impl Handle {
             }
             .into());
         }
-        let (reply, mut rejection) = oneshot::channel();
-        let control = Control::Transfer(to, reply);
-        self.controls
-            .send(control)
-            .await
-            .map_err(|_| ChangeError::Stopped)?;
         let mut status = self.status();
         let led = async {
             let done = |s: &Arc<Status>| s.role != Role::Leader && s.leader_id.is_some();
-            status
-                .wait_for(done)
-                .await
-                .map(drop)
-                .map_err(|_| ChangeError::Stopped)
+            let waited = status.wait_for(done).await;
+            waited.map(drop).map_err(|_| ChangeError::Stopped)
         };
         tokio::select! {
             done = led => done,
-            // Only a rejection is ever answered.
-            Ok(Err(refused)) = &mut rejection => Err(refused),
+            refused = self.keep_asking(to) => Err(refused),
             () = tokio::time::sleep(timeout) => {
                 let waiting_for = "the other member did not take over".to_owned();
                 Err(ChangeError::Timeout { waiting_for })
             }
+        }
+    }
+
+    /// Asks for a transfer again and again: one that the heir does not answer is given up silently.
+    /// Ends with the rejection of the first try; later ones only say that something is under way.
+    async fn keep_asking(&self, to: Option<RaftId>) -> ChangeError {
+        let mut first = true;
+        loop {
+            let (reply, rejection) = oneshot::channel();
+            if self
+                .controls
+                .send(Control::Transfer(to, reply))
+                .await
+                .is_err()
+            {
+                return ChangeError::Stopped;
+            }
+            let answer = tokio::time::timeout(TRANSFER_RETRY, rejection).await;
+            match answer {
+                Ok(Ok(Err(refused))) if first => return refused,
+                // The replica is ending; its status says so.
+                Ok(_) => tokio::time::sleep(TRANSFER_RETRY).await,
+                Err(_) => {}
+            }
+            first = false;
         }
     }
 

@@ -123,7 +123,7 @@ impl Storage {
     pub fn open_with(dir: &Path, id: RaftId, log: EngineLogConfig) -> Result<Self, StartError> {
         fs::create_dir_all(dir)?;
         let marker = dir.join("member");
-        let known = storage::read_small_file(&marker)?.and_then(|b| Some(b.try_into().ok()?));
+        let known = storage::read_small_file(&marker)?.and_then(|b| b.try_into().ok());
         let found = known.map(u64::from_be_bytes).and_then(RaftId::new);
         if let Some(found) = found.filter(|found| *found != id) {
             return Err(StartError::OtherMember {
@@ -301,77 +301,86 @@ fn run<S: StateMachine>(
     let applied = newest.as_ref().map_or(0, |info| info.id.index);
 
     let (events, event_queue) = events::channel();
+    let status = watch::Sender::new(Arc::new(first_status(&config, &consensus, applied)));
+    let (handle, inbox) = entrance(
+        config.id,
+        status.subscribe(),
+        snapshots.clone(),
+        event_queue,
+    );
+    peers.attach(PeerReports {
+        events: events.clone(),
+    });
+
+    let gauge = DiskGauge::default();
+    let (log_tasks, tasks) = std_mpsc::channel();
+    let log_thread = LogThread {
+        log,
+        tasks,
+        events: events.clone(),
+        gauge: gauge.clone(),
+    };
+    let (apply_tasks, tasks) = std_mpsc::channel();
+    let apply_thread = ApplyThread {
+        machine,
+        applied,
+        tasks,
+        events: events.clone(),
+        snapshots: snapshots.clone(),
+    };
+    let threads = vec![
+        spawn("raft-log", &events, move || log_thread.run())?,
+        spawn("raft-apply", &events, move || apply_thread.run())?,
+    ];
+    let driver = Driver {
+        policy: SnapshotPolicy::new(&config),
+        requests: Requests::default(),
+        log: log_tasks,
+        apply: apply_tasks,
+        handed_out: applied,
+        ticks: 0,
+        config,
+        consensus,
+        peers,
+        snapshots,
+        events,
+        gauge,
+        status,
+        newest,
+        applied,
+    };
+    drive(driver, inbox, threads)?;
+    Ok(handle)
+}
+
+/// The queues into the raft thread, both ends.
+fn entrance(
+    id: RaftId,
+    status: watch::Receiver<Arc<Status>>,
+    snapshots: SnapshotStore,
+    events: mpsc::UnboundedReceiver<Event>,
+) -> (Handle, Inbox) {
     let (proposals, proposal_queue) = mpsc::channel(PROPOSALS);
     let (reads, read_queue) = mpsc::channel(READS);
     let (controls, control_queue) = mpsc::channel(CONTROLS);
     let (messages, message_queue) = mpsc::channel(MESSAGES);
-    let (log_tasks, log_queue) = std_mpsc::channel();
-    let (apply_tasks, apply_queue) = std_mpsc::channel();
-    let gauge = DiskGauge::default();
-    let status = watch::Sender::new(Arc::new(first_status(&config, &consensus, applied)));
-    let reports = PeerReports {
-        events: events.clone(),
-    };
-    peers.attach(reports);
     let handle = Handle {
-        id: config.id,
+        id,
         proposals,
         reads,
         controls,
         messages,
-        status: status.subscribe(),
-        snapshots: snapshots.clone(),
+        status,
+        snapshots,
     };
-    let threads = vec![
-        spawn("raft-log", &events, {
-            let (events, gauge) = (events.clone(), gauge.clone());
-            let thread = LogThread {
-                log,
-                tasks: log_queue,
-                events,
-                gauge,
-            };
-            move || thread.run()
-        })?,
-        spawn("raft-apply", &events, {
-            let (events, snapshots) = (events.clone(), snapshots.clone());
-            let thread = ApplyThread {
-                machine,
-                applied,
-                tasks: apply_queue,
-                events,
-                snapshots,
-            };
-            move || thread.run()
-        })?,
-    ];
     let inbox = Inbox {
-        events: event_queue,
+        events,
         messages: message_queue,
         controls: control_queue,
         proposals: proposal_queue,
         reads: read_queue,
     };
-    let policy = SnapshotPolicy::new(&config);
-    let driver = Driver {
-        consensus,
-        peers,
-        snapshots,
-        log: log_tasks,
-        apply: apply_tasks,
-        events,
-        gauge,
-        status,
-        requests: Requests::default(),
-        policy,
-        newest,
-        applied,
-        handed_out: applied,
-        ticks: 0,
-        config,
-    };
-    drive(driver, inbox, threads)?;
-    Ok(handle)
+    (handle, inbox)
 }
 
 /// Starts the raft thread.

@@ -17,6 +17,8 @@ pub(crate) struct Requests {
     last_id: u64,
     proposals: BTreeMap<ProposalId, Waiter>,
     reads: BTreeMap<ReadId, Vec<ReadReply>>,
+    /// Changes that are handed out and not yet applied, with their indexes.
+    changes: Vec<(u64, oneshot::Sender<Result<u64, ChangeError>>)>,
 }
 
 /// Who waits for a proposal, a change or a transfer.
@@ -50,13 +52,25 @@ impl Requests {
         id
     }
 
-    /// What to call once the entry of this request is applied.
-    pub(crate) fn take_done(&mut self, id: ProposalId) -> Option<Done> {
-        // A caller that gave up has dropped its end; that is fine in every branch here.
-        Some(match self.proposals.remove(&id)? {
-            Waiter::Proposal(reply) => Box::new(move |index| drop(reply.send(Ok(index)))),
-            Waiter::Change(reply) => Box::new(move |index| drop(reply.send(Ok(index)))),
-        })
+    /// The entry of this request is handed out. A proposal is answered where it is applied; what is
+    /// returned does that. A change is answered by [`applied`](Self::applied).
+    pub(crate) fn handed_out(&mut self, id: ProposalId, index: u64) -> Option<Done> {
+        match self.proposals.remove(&id)? {
+            // A caller that gave up has dropped its end.
+            Waiter::Proposal(reply) => Some(Box::new(move |index| drop(reply.send(Ok(index))))),
+            Waiter::Change(reply) => {
+                self.changes.push((index, reply));
+                None
+            }
+        }
+    }
+
+    /// Consensus knows that everything up to `index` is applied: whoever waits for a change may ask
+    /// for the next one.
+    pub(crate) fn applied(&mut self, index: u64) {
+        for (at, reply) in self.changes.extract_if(.., |(at, _)| *at <= index) {
+            drop(reply.send(Ok(at)));
+        }
     }
 
     /// Forgets whoever does not wait any more. A transfer that succeeds is never answered, so this
