@@ -29,7 +29,7 @@ pub(crate) const CONTROLS: usize = 64;
 /// How often a refused promotion is tried again while the learner catches up.
 const PROMOTE_RETRY: Duration = Duration::from_millis(50);
 
-/// How often a transfer is asked for again: about an election timeout, after which raft gives it up.
+/// How often a transfer is asked for again: about an election timeout, when raft gives it up.
 const TRANSFER_RETRY: Duration = Duration::from_millis(500);
 
 /// A proposal on its way in.
