@@ -1,7 +1,8 @@
 //! One raft member as a state machine of inputs and effects.
 //!
 //! The caller pushes [`Input`]s with [`Consensus::handle`] and then collects [`Effects`] with
-//! [`Consensus::ready`] until there are none. Inputs that were pushed together share one log append.
+//! [`Consensus::ready`] until there are none. Inputs that were pushed together share one log
+//! append.
 //!
 //! # Duties of the caller, in this order
 //!

@@ -70,7 +70,7 @@ impl Requests {
     }
 
     /// Name of the next question to the quorum, if there are reads for one and none is out. Reads
-    /// that come while one is out wait for the next, so that any number of them takes two questions.
+    /// that come while one is out share the next.
     pub(crate) fn next_question(&mut self) -> Option<u64> {
         if self.unasked.is_empty() || self.asked.is_some() {
             return None;

@@ -7,6 +7,7 @@
 //! `SIM_SEEDS=n` runs n seeds, `SIM_SEED=s` with the test `one_seed` runs one. A failure names the
 //! seed.
 
+mod chaos;
 mod disk;
 mod host;
 mod oracle;
@@ -21,7 +22,7 @@ use params::{BUGS, Bug};
 use world::{CONVERGED_WITHIN_MS, LEADER_WITHIN_MS, Marks, World};
 
 /// Seeds of a normal test run: some ten simulated minutes, in a few seconds.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 120;
 
 /// What a run leaves behind.
 #[derive(Debug, PartialEq, Eq)]
@@ -149,9 +150,10 @@ fn every_invariant_holds_under_faults_and_the_cluster_recovers() {
 }
 
 /// Situations that a batch of runs must have seen to mean anything.
-const REACHED: [&str; 21] = [
+const REACHED: [&str; 23] = [
     "busy",
     "change refused",
+    "clock leap",
     "crash",
     "crash after vote",
     "crash between effects",
@@ -162,6 +164,7 @@ const REACHED: [&str; 21] = [
     "pause",
     "read",
     "removed",
+    "restart before vote",
     "snapshot installed",
     "snapshot made",
     "snapshot wanted",

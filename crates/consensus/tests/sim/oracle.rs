@@ -176,7 +176,10 @@ impl Oracle {
             let before = *self.votes.entry((from, term)).or_insert(candidate);
             assert_eq!(before, candidate, "R2: {from} voted twice in term {term}");
         }
-        if kind == MessageKind::AppendResponse && !message.reject {
+        // An answer to an earlier leader may outlive its entries: one write can hold them and what
+        // replaced them. The later term on disk keeps that leader from ever counting on it wrongly.
+        let is_current = state.term == term;
+        if kind == MessageKind::AppendResponse && !message.reject && is_current {
             let last = disk.last_index();
             assert!(
                 last >= message.index,

@@ -87,7 +87,7 @@ impl Params {
             down_ms_max: [0, 10, 800, 5_000][rng.below(4) as usize],
             client_ms_max: [20, 60, 200][rng.below(3) as usize],
             admin_ms_max: [800, 2_000, 6_000][rng.below(3) as usize],
-            fault_ms_max: [1_500, 4_000, 10_000][rng.below(3) as usize],
+            fault_ms_max: [1_000, 3_000, 8_000][rng.below(3) as usize],
             snapshot_every: [5, 20, 80][rng.below(3) as usize],
             keep_entries: [0, 3, 20][rng.below(3) as usize],
             limits: Limits {

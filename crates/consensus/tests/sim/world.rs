@@ -4,10 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use consensus::{
-    Apply, Effects, Input, Member, MemberChange, Message, MessageKind, Payload, Persist,
-    ProposalId, RaftId, ReadId, Rejected, Removal, RequestId, SnapshotMeta, TICK_MS, bootstrap,
+    Apply, Effects, Input, Member, Message, MessageKind, Payload, Persist, RaftId, Rejected,
+    Removal, RequestId, SnapshotMeta, TICK_MS, bootstrap,
 };
 
 use crate::host::{Host, Process, SnapshotFile};
@@ -16,7 +15,7 @@ use crate::params::{Bug, Params};
 use crate::rng::{Rng, fold};
 
 /// Names of membership changes and transfers, so that they are never taken for writes.
-const ADMIN_IDS: u64 = 1 << 40;
+pub const ADMIN_IDS: u64 = 1 << 40;
 /// Simulated time from the end of all faults to a leader: ten of the longest election timeouts.
 pub const LEADER_WITHIN_MS: u64 = 10 * 2 * consensus::ELECTION_TICKS as u64 * TICK_MS;
 /// Simulated time from the end of all faults until every member has everything: as long again, for
@@ -24,7 +23,7 @@ pub const LEADER_WITHIN_MS: u64 = 10 * 2 * consensus::ELECTION_TICKS as u64 * TI
 pub const CONVERGED_WITHIN_MS: u64 = 3 * LEADER_WITHIN_MS;
 
 #[derive(Debug)]
-enum Event {
+pub enum Event {
     Tick {
         host: RaftId,
         start: u64,
@@ -64,7 +63,7 @@ enum Event {
 }
 
 #[derive(Debug, Clone)]
-struct Packet {
+pub struct Packet {
     from: RaftId,
     from_start: u64,
     to: RaftId,
@@ -72,7 +71,7 @@ struct Packet {
 }
 
 #[derive(Debug, Clone)]
-enum Content {
+pub enum Content {
     Message(Box<Message>, Option<SnapshotFile>),
     YouWereRemoved,
 }
@@ -89,21 +88,23 @@ pub struct World {
     pub marks: Marks,
     pub bug: Option<Bug>,
     pub calm: bool,
-    seed: u64,
-    rng: Rng,
-    queue: BTreeMap<(u64, u64), Event>,
-    events: u64,
-    cut: BTreeSet<(RaftId, RaftId)>,
-    next_id: u64,
-    next_serial: u64,
-    quiet_until: u64,
+    pub seed: u64,
+    pub rng: Rng,
+    pub queue: BTreeMap<(u64, u64), Event>,
+    pub events: u64,
+    pub cut: BTreeSet<(RaftId, RaftId)>,
+    pub next_id: u64,
+    pub next_serial: u64,
+    pub quiet_until: u64,
+    /// Whether the cluster has had its size once.
+    pub grown: bool,
 }
 
 // === impl Event ===
 
 impl Event {
     /// The host whose process has to deal with it.
-    fn host(&self) -> Option<RaftId> {
+    pub fn host(&self) -> Option<RaftId> {
         match self {
             Event::Tick { host, .. }
             | Event::Written { host, .. }
@@ -140,6 +141,7 @@ impl World {
             next_id: 1,
             next_serial: 1,
             quiet_until: 0,
+            grown: false,
         };
         let founder = world.new_host();
         let member = world.member(founder);
@@ -200,22 +202,22 @@ impl World {
         }
     }
 
-    fn mark(&mut self, name: &'static str) {
+    pub fn mark(&mut self, name: &'static str) {
         *self.marks.entry(name).or_default() += 1;
     }
 
-    fn note(&mut self, kind: u64, who: RaftId, what: u64) {
+    pub fn note(&mut self, kind: u64, who: RaftId, what: u64) {
         let hash = fold(fold(self.trace, self.now), kind);
         self.trace = fold(fold(hash, who.get()), what);
     }
 
-    fn host(&mut self, id: RaftId) -> &mut Host {
+    pub fn host(&mut self, id: RaftId) -> &mut Host {
         self.hosts
             .get_mut(&id)
             .expect("asked for a host that exists")
     }
 
-    fn process(&mut self, id: RaftId) -> Option<&mut Process> {
+    pub fn process(&mut self, id: RaftId) -> Option<&mut Process> {
         self.hosts
             .get_mut(&id)
             .and_then(|host| host.process.as_mut())
@@ -227,19 +229,19 @@ impl World {
             .is_some_and(|h| h.process.is_some() && h.start == start)
     }
 
-    fn after(&mut self, ms: u64, event: Event) {
+    pub fn after(&mut self, ms: u64, event: Event) {
         self.events += 1;
         self.queue.insert((self.now + ms, self.events), event);
     }
 
-    fn new_host(&mut self) -> RaftId {
+    pub fn new_host(&mut self) -> RaftId {
         let id = RaftId::new(self.next_id).expect("ids begin at one");
         self.next_id += 1;
         self.hosts.insert(id, Host::new(id, format!("node-{id}")));
         id
     }
 
-    fn member(&self, id: RaftId) -> Member {
+    pub fn member(&self, id: RaftId) -> Member {
         let node_id = self.hosts[&id].node_id.clone();
         Member {
             raft_id: id,
@@ -248,7 +250,7 @@ impl World {
         }
     }
 
-    fn boot(&mut self, id: RaftId) {
+    pub fn boot(&mut self, id: RaftId) {
         let (seed, bug) = (self.seed ^ id.get(), self.bug);
         let params = self.params.clone();
         let host = self.host(id);
@@ -265,7 +267,7 @@ impl World {
     }
 
     /// Power off. A write that was under way may or may not have reached the disk.
-    fn crash(&mut self, id: RaftId) {
+    pub fn crash(&mut self, id: RaftId) {
         let reached = self.rng.chance(5_000);
         let host = self.host(id);
         host.disk.unsynced.clear();
@@ -344,14 +346,14 @@ impl World {
 
     // The driver of one member.
 
-    fn input(&mut self, id: RaftId, input: Input) {
+    pub fn input(&mut self, id: RaftId, input: Input) {
         if let Some(process) = self.process(id) {
             process.consensus.handle(input);
             self.drain(id);
         }
     }
 
-    fn drain(&mut self, id: RaftId) {
+    pub fn drain(&mut self, id: RaftId) {
         while let Some(effects) = self.process(id).and_then(|p| p.consensus.ready()) {
             self.perform(id, effects);
         }
@@ -765,235 +767,17 @@ impl World {
                         .files
                         .insert((meta.index, meta.term), machine);
                 }
+                let asks = message.kind == MessageKind::RequestVote;
+                if asks && !self.calm && self.rng.chance(self.params.crash_after_vote) {
+                    self.mark("restart before vote");
+                    self.crash(to);
+                    self.boot(to);
+                }
                 if message.kind == MessageKind::TimeoutNow {
                     self.mark("transfer");
                 }
                 self.input(to, Input::Step(*message));
             }
-        }
-    }
-
-    // Clients, operators, faults.
-
-    fn client(&mut self) {
-        if self.calm {
-            return;
-        }
-        let ms = self.rng.between(1, self.params.client_ms_max);
-        self.after(ms, Event::Client);
-        if self.now < self.quiet_until {
-            return;
-        }
-        if self.rng.chance(20) {
-            self.quiet_until = self.now + self.rng.between(1_000, 6_000);
-        }
-        let up: Vec<RaftId> = self
-            .hosts
-            .values()
-            .filter(|h| h.up().is_some() && h.paused_until <= self.now)
-            .map(|h| h.id)
-            .collect();
-        let leaders: Vec<RaftId> = up
-            .iter()
-            .copied()
-            .filter(|id| self.hosts[id].leads_ready().is_some())
-            .collect();
-        // Mostly leaders, sometimes somebody who has to refuse.
-        let chosen = if self.rng.chance(9_000) {
-            self.rng.pick(&leaders)
-        } else {
-            self.rng.pick(&up)
-        };
-        let Some(id) = chosen else { return };
-        if self.rng.chance(3_000) {
-            self.read(id);
-        }
-        // While an old leader does not know better, its clients ask it as well.
-        for stale in leaders.iter().copied().filter(|_| leaders.len() > 1) {
-            self.mark("two believe to lead");
-            self.read(stale);
-            self.drain(stale);
-        }
-        for _ in 0..self.rng.between(1, 4) {
-            self.write(id);
-        }
-        self.drain(id);
-    }
-
-    /// One write by one client. Returns its serial.
-    pub fn write(&mut self, id: RaftId) -> u64 {
-        let serial = self.next_serial;
-        self.next_serial += 1;
-        let filler = self.rng.below(200) as usize;
-        let stale = u64::from(self.rng.chance(100));
-        let mut data = serial.to_be_bytes().to_vec();
-        data.resize(8 + filler, 0xa5);
-        let bug = self.bug;
-        let Some(process) = self.process(id) else {
-            return serial;
-        };
-        let term = process.consensus.status().term - stale.min(process.consensus.status().term);
-        let name = ProposalId(serial);
-        process.proposals.insert(name);
-        let before = process.consensus.last_index();
-        let data = Bytes::from(data);
-        process.consensus.handle(Input::Propose {
-            id: name,
-            term,
-            data,
-        });
-        let index = process.consensus.last_index();
-        if bug == Some(Bug::AckBeforeQuorum) && index > before {
-            process.proposals.remove(&name);
-            self.oracle.acked(serial, index);
-        }
-        serial
-    }
-
-    /// One read by one client.
-    pub fn read(&mut self, id: RaftId) {
-        let name = ReadId(self.next_serial);
-        self.next_serial += 1;
-        let floor = self.oracle.newest_ack;
-        let bug = self.bug;
-        let Some(process) = self.process(id) else {
-            return;
-        };
-        if bug == Some(Bug::StaleRead) && process.consensus.status().ready_term.is_some() {
-            let machine = process.machine.clone();
-            self.oracle.read(id, floor, &machine);
-            return;
-        }
-        process.reads.insert(name, floor);
-        process.consensus.handle(Input::ReadIndex { id: name });
-    }
-
-    fn admin(&mut self) {
-        if self.calm {
-            return;
-        }
-        let ms = self.rng.between(1, self.params.admin_ms_max);
-        self.after(ms, Event::Admin);
-        let leaders: Vec<RaftId> = self
-            .hosts
-            .values()
-            .filter(|h| h.leads_ready().is_some())
-            .map(|h| h.id)
-            .collect();
-        let Some(leader) = self.rng.pick(&leaders) else {
-            return;
-        };
-        let name = ProposalId(ADMIN_IDS + self.next_serial);
-        self.next_serial += 1;
-        let status = self.hosts[&leader]
-            .up()
-            .expect("it leads")
-            .consensus
-            .status();
-        let members: Vec<RaftId> = status.membership.members.keys().copied().collect();
-        let learners: Vec<RaftId> = status.membership.learners.iter().copied().collect();
-        let size = members.len() as u64;
-        let change = match self.rng.below(10) {
-            0..=3 if size < self.params.members_target => self.join(&members),
-            0..=5 => self.rng.pick(&learners).map(MemberChange::Promote),
-            6 | 7 => self.rng.pick(&members).map(MemberChange::Remove),
-            8 => self.rng.pick(&members).map(|id| {
-                let addr = format!("10.0.1.{}:2377", self.rng.below(250));
-                MemberChange::UpdateAddr(Member {
-                    addr,
-                    ..self.member_of(&status, id)
-                })
-            }),
-            _ => None,
-        };
-        let input = match change {
-            Some(MemberChange::Remove(id)) if id == leader => {
-                Input::TransferLeader { id: name, to: None }
-            }
-            Some(change) => Input::Change { id: name, change },
-            None => {
-                let to = self.rng.pick(&members).filter(|_| self.rng.chance(5_000));
-                Input::TransferLeader { id: name, to }
-            }
-        };
-        self.input(leader, input);
-    }
-
-    fn member_of(&self, status: &consensus::Status, id: RaftId) -> Member {
-        status.membership.members[&id].clone()
-    }
-
-    /// A host that is no member yet, or a new one.
-    fn join(&mut self, members: &[RaftId]) -> Option<MemberChange> {
-        let removed = self.oracle.membership.removed.clone();
-        let known = |id: &RaftId| members.contains(id) || removed.contains(id);
-        let waiting = self.hosts.keys().find(|id| !known(id)).copied();
-        let id = waiting.unwrap_or_else(|| {
-            let id = self.new_host();
-            self.boot(id);
-            id
-        });
-        Some(MemberChange::AddLearner(self.member(id)))
-    }
-
-    fn fault(&mut self) {
-        if self.calm {
-            return;
-        }
-        let ms = self.rng.between(1, self.params.fault_ms_max);
-        self.after(ms, Event::Fault);
-        let ids: Vec<RaftId> = self.hosts.keys().copied().collect();
-        let Some(id) = self.rng.pick(&ids) else {
-            return;
-        };
-        match self.rng.below(8) {
-            0 | 1 => self.cut.clear(),
-            2 => self.isolate(id, &ids, true, true),
-            3 => self.isolate(id, &ids, true, false),
-            4 => self.isolate(id, &ids, false, true),
-            5 => self.split(&ids),
-            6 => {
-                let leaders: Vec<RaftId> = ids
-                    .iter()
-                    .copied()
-                    .filter(|id| self.hosts[id].leads_ready().is_some())
-                    .collect();
-                if let Some(leader) = self.rng.pick(&leaders) {
-                    self.mark("leader isolated");
-                    self.isolate(leader, &ids, true, true);
-                }
-            }
-            7 => {
-                self.mark("pause");
-                let until = self.now + self.rng.between(100, 4_000);
-                self.host(id).paused_until = until;
-            }
-            _ if self.params.crash_per_effect > 0 => self.crash(id),
-            _ => {}
-        }
-    }
-
-    fn isolate(&mut self, id: RaftId, all: &[RaftId], speaks: bool, hears: bool) {
-        for other in all.iter().filter(|other| **other != id) {
-            if speaks {
-                self.cut.insert((id, *other));
-            }
-            if hears {
-                self.cut.insert((*other, id));
-            }
-        }
-    }
-
-    fn split(&mut self, all: &[RaftId]) {
-        self.mark("split");
-        let (left, right): (Vec<RaftId>, Vec<RaftId>) =
-            all.iter().partition(|_| self.rng.chance(5_000));
-        for (a, b) in left
-            .iter()
-            .flat_map(|a| right.iter().map(move |b| (*a, *b)))
-        {
-            self.cut.insert((a, b));
-            self.cut.insert((b, a));
         }
     }
 }
