@@ -58,15 +58,19 @@ pub struct Leader {
 }
 
 /// Why a reign ended.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 enum End {
-    /// This manager no longer leads.
+    /// Another manager leads, or none does.
+    #[error("this manager no longer leads")]
     Deposed,
     /// The log refused a proposal.
+    #[error("the log refused a proposal: {0}")]
     Refused(String),
     /// A part ended although it never should.
+    #[error("{0} ended by itself")]
     Lost(&'static str),
     /// The manager stops.
+    #[error("the manager stops")]
     Stopped,
 }
 
@@ -88,7 +92,7 @@ impl Leader {
             self.ready.send_replace(false);
             self.ledger.follow();
             self.logs.reset();
-            tracing::info!(term, ?end, "leadership ended");
+            tracing::info!(term, why = %end, "leadership ended");
             match end {
                 End::Stopped => return,
                 End::Deposed => {}

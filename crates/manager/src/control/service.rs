@@ -18,7 +18,7 @@ type Result<T> = std::result::Result<T, ControlError>;
 /// Creates a service.
 pub fn create(draft: &mut Draft, spec: ServiceSpec) -> Result<Arc<Service>> {
     validate::service(&spec)?;
-    validate::service_refs(draft.state(), &spec, None)?;
+    validate::service_refs(draft.state(), None, &spec)?;
     let job = JobStatus {
         iteration: 0,
         last_execution: crate::clock::now(),
@@ -76,7 +76,7 @@ pub fn update(draft: &mut Draft, update: Update, now: Timestamp) -> Result<Arc<S
 
 fn check_update(state: &State, old: &Service, spec: &ServiceSpec) -> Result<()> {
     validate::service(spec)?;
-    validate::service_refs(state, spec, Some(old.id))?;
+    validate::service_refs(state, Some(old.id), spec)?;
     let mode = |m: ServiceMode| std::mem::discriminant(&m);
     if mode(old.spec.mode) != mode(spec.mode) {
         return Err(ControlError::Unsupported(format!(

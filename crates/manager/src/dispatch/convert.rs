@@ -62,9 +62,7 @@ fn change(change: &AssignmentChange) -> api::AssignmentChange {
         AssignmentChange::Remove(id) => (named(*id), Action::Remove),
     };
     api::AssignmentChange {
-        assignment: Some(api::Assignment {
-            item: Some(choice),
-        }),
+        assignment: Some(api::Assignment { item: Some(choice) }),
         action: action.into(),
     }
 }

@@ -1,0 +1,193 @@
+//! What a node is told when it starts, and what it remembers of it.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use executor::Executor;
+use serde::{Deserialize, Serialize};
+use storage::StateDir;
+use types::node::Availability;
+
+use crate::error::NodeError;
+
+/// Small file of the state directory with what the node remembers.
+const MEMORY_FILE: &str = "state.json";
+
+/// A documentation address (RFC 5737): asking the routing table about it sends nothing.
+const SOMEWHERE_ELSE: &str = "198.51.100.1:9";
+
+/// How a node comes to its cluster.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// Founds a cluster.
+    Init,
+    /// Joins one.
+    Join {
+        /// Join token.
+        token: String,
+        /// A manager, `HOST:PORT`.
+        addr: String,
+    },
+    /// Goes on where it was.
+    Run {
+        /// Go on as the only manager, whatever became of the others.
+        force_new_cluster: bool,
+    },
+}
+
+/// What a node is told when it starts.
+pub struct NodeConfig {
+    /// Where it keeps everything.
+    pub state_dir: PathBuf,
+    /// Where its manager listens; `None` takes the one from before, then the default.
+    pub listen_addr: Option<SocketAddr>,
+    /// Where others reach its manager; `None` takes the one from before, then a guess.
+    pub advertise_addr: Option<String>,
+    /// Unix socket of the control API.
+    pub control_socket: PathBuf,
+    /// Runs tasks.
+    pub executor: Arc<dyn Executor>,
+    /// Host name to report; `None` leaves the executor's.
+    pub hostname: Option<String>,
+    /// Engine labels to report.
+    pub labels: BTreeMap<String, String>,
+    /// Whether it takes tasks, when it founds or joins.
+    pub availability: Availability,
+    /// How it comes to its cluster.
+    pub start: Start,
+    /// Where metrics are served, if anywhere.
+    pub metrics_addr: Option<SocketAddr>,
+}
+
+/// What a node remembers over a restart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Where its manager listens.
+    pub listen_addr: String,
+    /// Where others reach its manager.
+    pub advertise_addr: String,
+    /// Managers by node id, with their addresses.
+    pub managers: BTreeMap<String, String>,
+}
+
+impl Memory {
+    /// Reads what was remembered; a file that cannot be understood counts as none, because
+    /// everything in it can be told again.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn load(dir: &StateDir) -> Result<Self, NodeError> {
+        let stored = dir.read_small(MEMORY_FILE)?;
+        Ok(stored
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default())
+    }
+
+    /// Remembers.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn store(&self, dir: &StateDir) -> Result<(), NodeError> {
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(|e| NodeError::Identity(format!("cannot write {MEMORY_FILE}: {e}")))?;
+        Ok(dir.write_small(MEMORY_FILE, &text)?)
+    }
+}
+
+/// Addresses of this node's manager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addresses {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Where others reach it.
+    pub advertise: String,
+}
+
+impl Addresses {
+    /// Settles the addresses from flags, memory and, for the rest, the routing table.
+    ///
+    /// # Errors
+    /// If a flag or the memory holds no address.
+    pub fn settle(config: &NodeConfig, memory: &Memory) -> Result<Self, NodeError> {
+        let default = SocketAddr::from(([0, 0, 0, 0], types::defaults::LISTEN_PORT));
+        let remembered = memory.listen_addr.parse().ok();
+        let listen = config.listen_addr.or(remembered).unwrap_or(default);
+        let known = config
+            .advertise_addr
+            .clone()
+            .or_else(|| Some(memory.advertise_addr.clone()).filter(|a| !a.is_empty()));
+        let advertise = match known {
+            Some(addr) => with_port(&addr, listen.port())?,
+            None => guess(listen, &config.start),
+        };
+        Ok(Self { listen, advertise })
+    }
+}
+
+/// An advertised address; without a port it takes the one listened on.
+fn with_port(addr: &str, port: u16) -> Result<String, NodeError> {
+    let bad = |why: &str| NodeError::Address {
+        flag: "--advertise-addr",
+        value: addr.to_owned(),
+        why: why.to_owned(),
+    };
+    if addr
+        .parse::<SocketAddr>()
+        .is_ok_and(|a| a.ip().is_unspecified())
+    {
+        return Err(bad(
+            "others cannot reach an unspecified address; give the machine's own",
+        ));
+    }
+    if let Ok(ip) = addr.parse::<std::net::IpAddr>() {
+        return Ok(SocketAddr::new(ip, port).to_string());
+    }
+    match addr.rsplit_once(':') {
+        Some((host, digits)) if !host.is_empty() && digits.parse::<u16>().is_ok() => {
+            Ok(addr.to_owned())
+        }
+        Some(_) => Err(bad("expected HOST or HOST:PORT")),
+        None if addr.is_empty() => Err(bad("expected HOST or HOST:PORT")),
+        None => Ok(format!("{addr}:{port}")),
+    }
+}
+
+/// The address that packets towards the others leave from; loopback on a machine without routes.
+fn guess(listen: SocketAddr, start: &Start) -> String {
+    if !listen.ip().is_unspecified() {
+        return listen.to_string();
+    }
+    let towards = match start {
+        Start::Join { addr, .. } => addr.as_str(),
+        _ => SOMEWHERE_ELSE,
+    };
+    let local = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+        socket.connect(towards)?;
+        socket.local_addr()
+    });
+    let ip = local.map_or_else(|_| std::net::Ipv4Addr::LOCALHOST.into(), |a| a.ip());
+    SocketAddr::new(ip, listen.port()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_advertised_address_gets_the_port_listened_on() {
+        assert_eq!(with_port("10.0.0.1", 2377).unwrap(), "10.0.0.1:2377");
+        assert_eq!(with_port("10.0.0.1:99", 2377).unwrap(), "10.0.0.1:99");
+        assert_eq!(with_port("fd00::1", 2377).unwrap(), "[fd00::1]:2377");
+        assert_eq!(with_port("manager", 1).unwrap(), "manager:1");
+        assert!(with_port("0.0.0.0:2377", 2377).is_err());
+        assert!(with_port("manager:x", 2377).is_err());
+    }
+
+    #[test]
+    fn a_specified_listen_address_is_advertised() {
+        let listen = "127.0.0.3:2377".parse().unwrap();
+        assert_eq!(guess(listen, &Start::Init), "127.0.0.3:2377");
+    }
+}

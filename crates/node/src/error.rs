@@ -1,0 +1,120 @@
+//! Why a node cannot start or go on. Each text says what was attempted, what is wrong, what to do.
+
+use pki::files::CredentialsError;
+use storage::StateDirError;
+use transport::{BindError, DialError, ReplaceError};
+
+/// Why a node cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    /// `init` or `join` over an existing node.
+    #[error(
+        "cannot {action}: {dir} already belongs to cluster {cluster}; start it with `swarmd run`, \
+         leave with `swarmd leave`, or choose another --state-dir"
+    )]
+    AlreadyMember {
+        /// `init` or `join`.
+        action: &'static str,
+        /// The state directory.
+        dir: String,
+        /// Its cluster.
+        cluster: String,
+    },
+    /// `run` without a node.
+    #[error("cannot start: {dir} belongs to no cluster; use `swarmd init` or `swarmd join`")]
+    NotMember {
+        /// The state directory.
+        dir: String,
+    },
+    /// A file of the node's identity is missing.
+    #[error(
+        "cannot start: {file} is missing from the state directory; restore it, or leave with \
+             `swarmd leave` and join again"
+    )]
+    MissingFile {
+        /// The file.
+        file: String,
+    },
+    /// A file cannot be read or written.
+    #[error("cannot use {file}: {source}")]
+    File {
+        /// The file.
+        file: String,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// The node's certificate cannot be used.
+    #[error("{0}; {advice}", advice = advice(.0))]
+    Credentials(#[source] CredentialsError),
+    /// The TLS library refuses the certificate.
+    #[error(transparent)]
+    Tls(#[from] ReplaceError),
+    /// Something cannot be made for a new identity.
+    #[error("cannot make the node's identity: {0}")]
+    Identity(String),
+    /// The token is none, or not for this cluster.
+    #[error("cannot join: {0}")]
+    Token(String),
+    /// No manager could be reached.
+    #[error("cannot join through {addr}: {source}")]
+    Dial {
+        /// The address given.
+        addr: String,
+        /// Why.
+        source: DialError,
+    },
+    /// A manager refused.
+    #[error("cannot join through {addr}: {text}")]
+    Refused {
+        /// The address given.
+        addr: String,
+        /// The manager's words.
+        text: String,
+    },
+    /// An address is none.
+    #[error("{flag} {value:?}: {why}")]
+    Address {
+        /// The flag.
+        flag: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The manager cannot start.
+    #[error(transparent)]
+    Manager(#[from] manager::StartError),
+    /// The manager ended by itself.
+    #[error("the manager of this node cannot go on: {0}")]
+    ManagerFailed(String),
+    /// The node was removed from its cluster.
+    #[error("this node was removed from the cluster; leave with `swarmd leave` and join again")]
+    Removed,
+    /// The agent cannot start.
+    #[error("the agent cannot start: {0}")]
+    Agent(String),
+    /// The node was not ready in time.
+    #[error("the node was not ready within {secs} s: {waiting_for}")]
+    NotReady {
+        /// How long it took.
+        secs: u64,
+        /// What was missing.
+        waiting_for: String,
+    },
+}
+
+fn advice(error: &CredentialsError) -> &'static str {
+    match error {
+        CredentialsError::Refused(pki::ChainError::Clock(_)) => {
+            "check the clock; a certificate that has expired needs `swarmd leave` and a new \
+             `swarmd join`, or `swarmd run --force-new-cluster` on the last manager"
+        }
+        _ => "restore the file, or leave with `swarmd leave` and join again",
+    }
+}

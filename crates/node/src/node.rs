@@ -1,0 +1,312 @@
+//! A node from its start to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::{Agent, AgentState, Peer};
+use manager::{Origin, clock};
+use pki::files::NodeCredentials;
+use storage::{LocalDb, OpenOutcome, StateDir};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use transport::{Credentials, Leader};
+use types::node::{NodeDescription, OWN_AGENT_LABEL};
+use types::{ClusterId, NodeId, NodeRole};
+
+use crate::config::{Addresses, Memory, NodeConfig, Start};
+use crate::connect::MemberConnect;
+use crate::error::NodeError;
+use crate::supervisor::Supervisor;
+use crate::{enroll, files, found, metrics};
+
+/// How long a node may take to serve. A manager that resumes with others waits for a quorum.
+const READY_MAX: Duration = Duration::from_secs(60);
+
+/// A node that serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// Its cluster.
+    pub cluster_id: ClusterId,
+    /// Itself.
+    pub node_id: NodeId,
+    /// Its role.
+    pub role: NodeRole,
+    /// Where its manager is reached.
+    pub advertise_addr: String,
+    /// Join tokens (worker, manager), where this node leads a cluster it has just founded.
+    pub join_tokens: Option<(String, String)>,
+}
+
+/// A running node.
+pub struct Node {
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), NodeError>>,
+    state: watch::Receiver<AgentState>,
+    leader: watch::Receiver<Leader>,
+    tables: watch::Receiver<Option<Arc<manager::ledger::Ledger>>>,
+    credentials: Arc<Credentials>,
+    addresses: Addresses,
+    founded: bool,
+}
+
+/// What a start mode yields.
+struct Beginning {
+    credentials: NodeCredentials,
+    origin: Option<Origin>,
+    managers: Vec<Peer>,
+}
+
+fn already(dir: &StateDir, action: &'static str) -> Result<(), NodeError> {
+    match dir.cluster_id()? {
+        None => Ok(()),
+        Some(cluster) => Err(NodeError::AlreadyMember {
+            action,
+            dir: dir.root().display().to_string(),
+            cluster,
+        }),
+    }
+}
+
+fn peer(addr: &str) -> Peer {
+    Peer {
+        node: None,
+        addr: addr.to_owned(),
+    }
+}
+
+async fn begin(
+    dir: &StateDir,
+    config: &NodeConfig,
+    addresses: &Addresses,
+    memory: &Memory,
+) -> Result<Beginning, NodeError> {
+    match &config.start {
+        Start::Init => {
+            already(dir, "init")?;
+            let founded = found::found(dir, config.availability)?;
+            let managers = vec![peer(&addresses.advertise)];
+            let origin = Some(Origin::Found(founded.seed));
+            Ok(Beginning {
+                credentials: founded.node,
+                origin,
+                managers,
+            })
+        }
+        Start::Join { token, addr } => {
+            already(dir, "join")?;
+            let credentials = enroll::first(addr, token, config.availability).await?;
+            files::store(dir, &credentials)?;
+            dir.bind_cluster(&credentials.identity.cluster_id.to_string())?;
+            let manager = credentials.identity.role == NodeRole::Manager;
+            let origin = manager.then(|| Origin::Join(vec![addr.clone()]));
+            Ok(Beginning {
+                credentials,
+                origin,
+                managers: vec![peer(addr)],
+            })
+        }
+        Start::Run { force_new_cluster } => resume(dir, addresses, memory, *force_new_cluster),
+    }
+}
+
+fn resume(
+    dir: &StateDir,
+    addresses: &Addresses,
+    memory: &Memory,
+    force: bool,
+) -> Result<Beginning, NodeError> {
+    if dir.cluster_id()?.is_none() {
+        return Err(NodeError::NotMember {
+            dir: dir.root().display().to_string(),
+        });
+    }
+    let credentials = files::load(dir)?.check(clock::now())?;
+    let mut managers: Vec<_> = memory
+        .managers
+        .iter()
+        .map(|(node, addr)| Peer {
+            node: node.parse().ok(),
+            addr: addr.clone(),
+        })
+        .collect();
+    if managers.is_empty() {
+        managers.push(peer(&addresses.advertise));
+    }
+    let origin = force.then_some(Origin::ForceNewCluster);
+    Ok(Beginning {
+        credentials,
+        origin,
+        managers,
+    })
+}
+
+fn database(dir: &StateDir) -> Result<LocalDb, NodeError> {
+    let path = dir.worker().join("tasks.db");
+    let (db, outcome) = LocalDb::open(&path).map_err(|e| NodeError::Agent(e.to_string()))?;
+    if let OpenOutcome::Replaced { .. } = &outcome {
+        tracing::error!(
+            ?outcome,
+            "the task database was damaged; it is rebuilt from the managers"
+        );
+    }
+    Ok(db)
+}
+
+/// Adds what the executor cannot know to the node's description.
+fn amend(
+    config: &Arc<NodeConfig>,
+    credentials: &Arc<Credentials>,
+) -> Arc<dyn Fn(&mut NodeDescription) + Send + Sync> {
+    let (config, credentials) = (config.clone(), credentials.clone());
+    Arc::new(move |description| {
+        if let Some(hostname) = &config.hostname {
+            description.hostname.clone_from(hostname);
+        }
+        let labels = &mut description.engine.labels;
+        labels.extend(config.labels.iter().map(|(k, v)| (k.clone(), v.clone())));
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        labels.insert(OWN_AGENT_LABEL.to_owned(), version);
+        let current = credentials.current();
+        let node = current.node();
+        description.tls_info = node.chain.tls_info(&node.roots).ok();
+    })
+}
+
+impl Node {
+    /// Starts a node; it serves once [`Node::ready`] returns.
+    ///
+    /// # Errors
+    /// In one sentence: what was attempted, what is wrong, what to do.
+    pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
+        let dir = StateDir::open(&config.state_dir)?;
+        let mut memory = Memory::load(&dir)?;
+        let addresses = Addresses::settle(&config, &memory)?;
+        let beginning = begin(&dir, &config, &addresses, &memory).await?;
+        memory.listen_addr = addresses.listen.to_string();
+        memory.advertise_addr.clone_from(&addresses.advertise);
+        memory.store(&dir)?;
+        let credentials = Credentials::new(beginning.credentials)?;
+        let config = Arc::new(config);
+        let founded = matches!(config.start, Start::Init);
+        let database = database(&dir)?;
+        let (shared, creds, addrs) = (config.clone(), credentials.clone(), addresses.clone());
+        let mut supervisor = Supervisor::new(dir, shared, creds, addrs, memory);
+        if credentials.identity().role == NodeRole::Manager {
+            supervisor.start_manager(beginning.origin).await?;
+        }
+        let identity = credentials.identity();
+        let subject = metrics::Subject {
+            cluster: identity.cluster_id,
+            node: identity.node_id,
+        };
+        if let Some(addr) = config.metrics_addr {
+            metrics::serve(addr, subject, supervisor.tables()).await?;
+        }
+        let agent = Agent::start(agent::Config {
+            node: identity.node_id,
+            executor: config.executor.clone(),
+            database: Some(database),
+            connect: Arc::new(MemberConnect::new(credentials.clone())),
+            managers: beginning.managers,
+            amend: amend(&config, &credentials),
+        })
+        .map_err(|e| NodeError::Agent(e.to_string()))?;
+        let stop = CancellationToken::new();
+        let (state, leader) = (agent.state(), supervisor.leader_known());
+        let tables = supervisor.tables();
+        let task = tokio::spawn(supervisor.run(agent, stop.clone()));
+        Ok(Self {
+            stop,
+            task,
+            state,
+            leader,
+            tables,
+            credentials,
+            addresses,
+            founded,
+        })
+    }
+
+    /// Waits until the node serves: its agent has a session, its manager knows a leader.
+    ///
+    /// # Errors
+    /// If that takes too long or the node ends before.
+    pub async fn ready(&mut self) -> Result<Ready, NodeError> {
+        let (mut leader, mut state) = (self.leader.clone(), self.state.clone());
+        let served = async {
+            let _ended = leader.wait_for(|l| *l != Leader::Unknown).await;
+            let connected = |s: &AgentState| matches!(s, AgentState::Connected { .. });
+            let _ended = state.wait_for(connected).await;
+        };
+        tokio::select! {
+            served = tokio::time::timeout(READY_MAX, served) => {
+                served.map_err(|_| self.not_ready())?;
+            }
+            ended = &mut self.task => return Err(flatten(ended).err().unwrap_or_else(|| {
+                NodeError::ManagerFailed("it ended before it was ready".into())
+            })),
+        }
+        let identity = self.credentials.identity();
+        Ok(Ready {
+            cluster_id: identity.cluster_id,
+            node_id: identity.node_id,
+            role: identity.role,
+            advertise_addr: self.addresses.advertise.clone(),
+            join_tokens: self.join_tokens(),
+        })
+    }
+
+    fn join_tokens(&self) -> Option<(String, String)> {
+        let tables = self.tables.borrow().clone().filter(|_| self.founded)?;
+        let state = tables.state();
+        let tokens = &state.cluster()?.root_ca.join_tokens;
+        Some((tokens.worker.clone(), tokens.manager.clone()))
+    }
+
+    fn not_ready(&self) -> NodeError {
+        let waiting_for = match (&*self.leader.borrow(), &*self.state.borrow()) {
+            (Leader::Unknown, _) => {
+                "no leader is known: a majority of the managers must run and reach each other"
+                    .to_owned()
+            }
+            (
+                _,
+                AgentState::WaitsForExecutor {
+                    reason: Some(reason),
+                },
+            ) => reason.clone(),
+            (_, AgentState::Connecting { last: Some(why) }) => why.to_string(),
+            _ => "the agent has no session with a manager".to_owned(),
+        };
+        NodeError::NotReady {
+            secs: READY_MAX.as_secs(),
+            waiting_for,
+        }
+    }
+
+    /// Waits until the node ends by itself.
+    ///
+    /// # Errors
+    /// Why it cannot go on.
+    pub async fn ended(&mut self) -> Result<(), NodeError> {
+        flatten((&mut self.task).await)
+    }
+
+    /// Stops the node; its tasks keep running.
+    ///
+    /// # Errors
+    /// Why it could not go on, if it had ended before.
+    pub async fn stop(self) -> Result<(), NodeError> {
+        self.stop.cancel();
+        flatten(self.task.await)
+    }
+}
+
+fn flatten(ended: Result<Result<(), NodeError>, tokio::task::JoinError>) -> Result<(), NodeError> {
+    ended.unwrap_or_else(|e| {
+        Err(NodeError::ManagerFailed(format!(
+            "its supervisor failed: {e}"
+        )))
+    })
+}

@@ -1,0 +1,339 @@
+//! The supervisor: one task that makes the node follow what the cluster says of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::{Agent, SessionFacts};
+use manager::{Ended, Manager, ManagerConfig, Origin, clock};
+use storage::StateDir;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use transport::{Credentials, Dialer};
+use types::node::IssuanceState;
+use types::{Entropy, NodeRole};
+
+use crate::config::{Addresses, Memory, NodeConfig};
+use crate::error::NodeError;
+use crate::serve::{self, Serving};
+use crate::{enroll, files, found};
+
+/// Pause before something that failed is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Budget of a manager's end: the process has ten seconds in all.
+const MANAGER_STOP_MAX: Duration = Duration::from_secs(4);
+
+/// A manager with its servers.
+struct Managing {
+    manager: Manager,
+    port: Serving,
+}
+
+/// Everything the supervisor owns.
+pub struct Supervisor {
+    pub(crate) dir: StateDir,
+    pub(crate) config: Arc<NodeConfig>,
+    pub(crate) credentials: Arc<Credentials>,
+    pub(crate) addresses: Addresses,
+    pub(crate) memory: Memory,
+    managing: Option<Managing>,
+    control: Option<Serving>,
+    renew_at: Instant,
+    failures: u32,
+    manager_out: watch::Sender<Option<Arc<manager::ledger::Ledger>>>,
+}
+
+/// What woke the supervisor.
+enum Woken {
+    Facts,
+    RenewalDue,
+    ManagerEnded(Ended),
+    Retry,
+    Stop,
+}
+
+impl Supervisor {
+    /// A supervisor without a manager yet.
+    pub fn new(
+        dir: StateDir,
+        config: Arc<NodeConfig>,
+        credentials: Arc<Credentials>,
+        addresses: Addresses,
+        memory: Memory,
+    ) -> Self {
+        let manager_out = watch::Sender::new(None);
+        let mut new = Self {
+            dir,
+            config,
+            credentials,
+            addresses,
+            memory,
+            managing: None,
+            control: None,
+            renew_at: Instant::now(),
+            failures: 0,
+            manager_out,
+        };
+        new.plan_renewal();
+        new
+    }
+
+    /// The tables of this node's manager, while it has one.
+    pub fn tables(&self) -> watch::Receiver<Option<Arc<manager::ledger::Ledger>>> {
+        self.manager_out.subscribe()
+    }
+
+    /// Runs until `stop`, or until the node cannot go on.
+    ///
+    /// # Errors
+    /// Why the node cannot go on.
+    pub async fn run(mut self, agent: Agent, stop: CancellationToken) -> Result<(), NodeError> {
+        let mut facts = agent.facts();
+        let result = loop {
+            match self.next(&mut facts, &stop).await {
+                Woken::Stop => break Ok(()),
+                Woken::ManagerEnded(Ended::Failed(why)) => {
+                    break Err(NodeError::ManagerFailed(why));
+                }
+                Woken::ManagerEnded(_) => {
+                    self.stop_manager().await;
+                    if let Err(error) = self.dir.retire_raft() {
+                        break Err(error.into());
+                    }
+                }
+                Woken::RenewalDue => self.renew(&agent).await,
+                Woken::Facts | Woken::Retry => {}
+            }
+            let newest = facts.borrow().clone();
+            if let Err(error) = self.follow(newest.as_ref(), &agent).await {
+                tracing::warn!(%error, "the node does not match what the cluster says yet");
+            }
+        };
+        agent.stop().await;
+        self.stop_manager().await;
+        if let Some(control) = self.control.take() {
+            control.stop().await;
+        }
+        result
+    }
+
+    async fn next(
+        &self,
+        facts: &mut watch::Receiver<Option<SessionFacts>>,
+        stop: &CancellationToken,
+    ) -> Woken {
+        let ended = async {
+            match &self.managing {
+                Some(managing) => managing.manager.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => Woken::Stop,
+            ended = ended => Woken::ManagerEnded(ended),
+            changed = facts.changed() => match changed {
+                Ok(()) => Woken::Facts,
+                Err(_) => Woken::Stop,
+            },
+            () = tokio::time::sleep_until(self.renew_at) => Woken::RenewalDue,
+            () = tokio::time::sleep(RETRY), if self.wants_manager(facts.borrow().as_ref())
+                != self.managing.is_some() => Woken::Retry,
+        }
+    }
+
+    fn role(&self) -> NodeRole {
+        self.credentials.identity().role
+    }
+
+    /// Whether a manager should run: the certificate allows it and nobody asked for its end.
+    fn wants_manager(&self, facts: Option<&SessionFacts>) -> bool {
+        let demoted = facts.is_some_and(|f| f.node.spec.desired_role == NodeRole::Worker);
+        self.role() == NodeRole::Manager && !demoted
+    }
+
+    /// Makes role, trust and memory follow the facts.
+    async fn follow(
+        &mut self,
+        facts: Option<&SessionFacts>,
+        agent: &Agent,
+    ) -> Result<(), NodeError> {
+        if let Some(facts) = facts {
+            // A session means that the cluster's tables hold this node, and with it the root's key.
+            found::finish(&self.dir)?;
+            self.remember(facts)?;
+            self.trust(facts)?;
+            let told = facts.node.certificate.state == IssuanceState::Rotate;
+            if told || facts.node.role != self.role() {
+                self.renew(agent).await;
+            }
+        }
+        match (self.role(), self.managing.is_some()) {
+            (NodeRole::Manager, false) if self.wants_manager(facts) => {
+                self.start_manager(None).await
+            }
+            (NodeRole::Worker, true) => {
+                self.stop_manager().await;
+                self.dir.retire_raft()?;
+                self.serve_no_control().await
+            }
+            (_, false) if self.control.is_none() => self.serve_no_control().await,
+            _ => Ok(()),
+        }
+    }
+
+    fn remember(&mut self, facts: &SessionFacts) -> Result<(), NodeError> {
+        let named = facts
+            .managers
+            .iter()
+            .filter_map(|(peer, _)| Some((peer.node?, peer)));
+        let managers: BTreeMap<_, _> = named
+            .map(|(node, peer)| (node.to_string(), peer.addr.clone()))
+            .collect();
+        if managers != self.memory.managers && !managers.is_empty() {
+            self.memory.managers = managers;
+            self.memory.store(&self.dir)?;
+        }
+        Ok(())
+    }
+
+    fn trust(&mut self, facts: &SessionFacts) -> Result<(), NodeError> {
+        let current = self.credentials.current();
+        if facts.root_ca.is_empty() || current.node().roots.pem() == facts.root_ca {
+            return Ok(());
+        }
+        self.credentials.replace_roots(&facts.root_ca)?;
+        files::store(&self.dir, self.credentials.current().node())
+    }
+
+    /// Other managers first: this node's own may be what is wrong.
+    fn manager_addrs(&self) -> Vec<String> {
+        let own = self.addresses.advertise.clone();
+        let others = self.memory.managers.values().filter(|a| **a != own);
+        others
+            .cloned()
+            .chain(std::iter::once(own.clone()))
+            .collect()
+    }
+
+    async fn renew(&mut self, agent: &Agent) {
+        match self.try_renew().await {
+            Ok(()) => {
+                self.failures = 0;
+                self.plan_renewal();
+                tracing::info!(role = self.role().name(), "certificate renewed");
+                agent.reconnect();
+            }
+            Err(error) => {
+                self.failures += 1;
+                let random = manager::entropy::SystemEntropy.next_u64();
+                let pause = pki::retry_delay(self.failures, random);
+                tracing::warn!(%error, ?pause, "the certificate could not be renewed");
+                self.renew_at = Instant::now() + pause;
+            }
+        }
+    }
+
+    async fn try_renew(&self) -> Result<(), NodeError> {
+        let dialer = Dialer::member(self.credentials.clone());
+        let roots = self.credentials.current().node().roots.clone();
+        let mut last = None;
+        for addr in self.manager_addrs() {
+            let renewed = match dialer.connect(&addr).await {
+                Ok(channel) => enroll::renew(&addr, channel, &roots).await,
+                Err(source) => Err(NodeError::Dial { addr, source }),
+            };
+            match renewed {
+                Ok(node) => {
+                    files::store(&self.dir, &node)?;
+                    return Ok(self.credentials.replace(node)?);
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| NodeError::Identity("no manager is known".into())))
+    }
+
+    fn plan_renewal(&mut self) {
+        let identity = self.credentials.identity();
+        let random = manager::entropy::SystemEntropy.next_u64();
+        let at = pki::renew_at(identity.not_before, identity.not_after, random);
+        self.renew_at = Instant::now() + at.since(clock::now());
+    }
+
+    /// Starts the manager and its servers. The origin of the log follows from the disk where the
+    /// caller does not say.
+    pub async fn start_manager(&mut self, origin: Option<Origin>) -> Result<(), NodeError> {
+        let identity = self.credentials.identity();
+        let raft_dir = self.dir.root().join("raft");
+        let known = raft_dir.join("member").exists();
+        let origin = match origin {
+            Some(origin) => origin,
+            None if known => {
+                let current = self.credentials.current();
+                let seed = found::unfinished(&self.dir, current.node(), self.config.availability)?;
+                Origin::Resume(seed)
+            }
+            None => Origin::Join(self.manager_addrs()),
+        };
+        let manager = Manager::start(ManagerConfig {
+            node_id: identity.node_id,
+            cluster_id: identity.cluster_id,
+            advertise_addr: self.addresses.advertise.clone(),
+            credentials: self.credentials.clone(),
+            raft_dir,
+            origin,
+            root_pem: self.credentials.current().node().roots.pem().to_vec(),
+        })
+        .await?;
+        let listen = self.addresses.listen;
+        let port = serve::manager(&manager, self.credentials.clone(), listen).await;
+        let port = match port {
+            Ok(port) => port,
+            Err(error) => {
+                manager.stop(MANAGER_STOP_MAX).await;
+                return Err(error);
+            }
+        };
+        if let Some(control) = self.control.take() {
+            control.stop().await;
+        }
+        let path = &self.config.control_socket;
+        self.control = Some(serve::control(&manager, self.credentials.clone(), path).await?);
+        self.manager_out
+            .send_replace(Some(manager.ledger().clone()));
+        self.managing = Some(Managing { manager, port });
+        tracing::info!(addr = %self.addresses.advertise, "this node is a manager");
+        Ok(())
+    }
+
+    async fn stop_manager(&mut self) {
+        if let Some(Managing { manager, port }) = self.managing.take() {
+            self.manager_out.send_replace(None);
+            manager.stop(MANAGER_STOP_MAX).await;
+            port.stop().await;
+            if let Some(control) = self.control.take() {
+                control.stop().await;
+            }
+            tracing::info!("the manager of this node has stopped");
+        }
+    }
+
+    async fn serve_no_control(&mut self) -> Result<(), NodeError> {
+        if let Some(control) = self.control.take() {
+            control.stop().await;
+        }
+        let managers: Vec<_> = self.memory.managers.values().cloned().collect();
+        self.control = Some(serve::no_control(&self.config.control_socket, &managers).await?);
+        Ok(())
+    }
+
+    /// Whether this node's manager knows a leader; true without a manager.
+    pub fn leader_known(&self) -> watch::Receiver<transport::Leader> {
+        match &self.managing {
+            Some(managing) => managing.manager.leader(),
+            None => watch::channel(transport::Leader::Here).1,
+        }
+    }
+}
