@@ -186,8 +186,9 @@ impl Consensus {
         })
     }
 
-    /// First index that the log still has. Entries before it may be dropped from disk, as soon as
-    /// the snapshot that covers them is durable.
+    /// First index that the log still has. After [`Input::Compact`], entries before it that the
+    /// snapshot covers may be dropped from disk; never any behind its end, because a newer
+    /// snapshot may have been received and not yet be durable.
     pub fn first_index(&self) -> u64 {
         self.raw.store().first()
     }
