@@ -1,3 +1,37 @@
-//! The command line of a cluster.
+//! The command line of a cluster: talks to a manager over its control socket.
 
-fn main() {}
+mod cli;
+mod client;
+mod cluster;
+mod completion;
+mod error;
+mod join_token;
+mod network;
+mod node;
+mod out;
+mod parse;
+mod payload;
+mod registry;
+mod resolve;
+mod service;
+mod show;
+mod spec;
+mod task;
+mod version;
+mod wait;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match cli.run().await {
+        Ok(()) => ExitCode::from(error::EXIT_DONE),
+        Err(error) => {
+            eprintln!("swarmctl: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

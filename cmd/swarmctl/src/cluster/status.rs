@@ -1,0 +1,219 @@
+//! `cluster status`.
+
+use clap::Args;
+use serde_json::{Value, json};
+use types::Timestamp;
+use wire::swarm::v1::disk_status::State;
+use wire::swarm::v1::member::{Reachability, Role};
+use wire::swarm::v1::{DiskStatus, Member, StatusRequest, StatusResponse};
+
+use crate::client::{Client, call};
+use crate::error::Result;
+use crate::out::listing::unescape;
+use crate::out::table::align;
+use crate::out::template::Template;
+use crate::out::{self, human};
+use crate::show;
+
+/// Flags of `cluster status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// "json" or a Go template
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+}
+
+/// Shows the status as the manager of this machine sees it.
+///
+/// # Errors
+/// If that manager does not answer or the format makes no sense.
+pub async fn run(client: &Client, args: &StatusArgs) -> Result<()> {
+    let status = call(
+        "ask for the status",
+        client.cluster().status(StatusRequest {}),
+    )
+    .await?;
+    match args.format.as_deref() {
+        None => out::print(&text(&status, human::now())),
+        Some("json") => out::print(&format!("{:#}", value(&status))),
+        Some(format) => {
+            let template = Template::parse(&unescape(format))?;
+            out::print(&template.render(&value(&status))?)
+        }
+    }
+}
+
+fn text(s: &StatusResponse, now: Timestamp) -> String {
+    let leader = s.members.iter().find(|m| m.node_id == s.leader_node_id);
+    let leader = match (s.leader_node_id.as_str(), leader) {
+        ("", _) => "none".to_owned(),
+        (id, Some(member)) => format!("{} ({id})", member.hostname),
+        (id, None) => id.to_owned(),
+    };
+    let counts = s.counts.unwrap_or_default();
+    let mut text = format!(
+        "Cluster:   {}\nAnswering: {} (version {})\nLeader:    {leader}, term {}\n\
+         Quorum:    {}\nLog:       {} committed, {} applied\nDisk:      {}\n\
+         Objects:   {} nodes, {} services, {} tasks, {} secrets, {} configs\n\n",
+        s.cluster_id,
+        s.node_id,
+        s.version,
+        s.term,
+        if s.has_quorum {
+            "yes"
+        } else {
+            "no: writes are not possible"
+        },
+        s.commit_index,
+        s.applied_index,
+        s.disk.as_ref().map_or_else(|| "unknown".into(), disk),
+        counts.nodes,
+        counts.services,
+        counts.tasks,
+        counts.secrets,
+        counts.configs,
+    );
+    let header = [
+        "MANAGER",
+        "ADDRESS",
+        "ROLE",
+        "REACHABLE",
+        "LOG",
+        "LAST HEARD",
+    ];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    rows.extend(s.members.iter().map(|member| row(member, now)));
+    text.push_str(&align(&rows));
+    text
+}
+
+fn row(m: &Member, now: Timestamp) -> Vec<String> {
+    let known = |index: u64| {
+        if index == 0 {
+            "-".to_owned()
+        } else {
+            index.to_string()
+        }
+    };
+    let log = match m.receiving_snapshot {
+        true => format!(
+            "snapshot, {} of {}",
+            human::bytes(m.snapshot_bytes_sent),
+            human::bytes(m.snapshot_bytes_total)
+        ),
+        false => known(m.match_index),
+    };
+    let heard = Timestamp(u64::try_from(m.last_contact_at_ns).unwrap_or(0));
+    let name = if m.hostname.is_empty() {
+        &m.node_id
+    } else {
+        &m.hostname
+    };
+    vec![
+        name.clone(),
+        m.addr.clone(),
+        word(m.role().as_str_name(), "ROLE_UNSPECIFIED"),
+        match m.reachability() {
+            Reachability::Reachable => "yes".into(),
+            Reachability::Unreachable => "no".into(),
+            Reachability::Unspecified => "unknown".into(),
+        },
+        log,
+        human::ago(heard, now).to_lowercase(),
+    ]
+}
+
+fn word(name: &str, unspecified: &str) -> String {
+    if name == unspecified {
+        "unknown".into()
+    } else {
+        show::dashed(name)
+    }
+}
+
+fn disk(disk: &DiskStatus) -> String {
+    let state = match disk.state() {
+        State::Ok => "ok",
+        State::Full => "full: writes are refused until there is room",
+        State::Failed => "failed",
+        State::Unspecified => "unknown",
+    };
+    let message = match disk.message.as_str() {
+        "" => String::new(),
+        said => format!(" ({said})"),
+    };
+    let free = match disk.free_bytes {
+        0 => String::new(),
+        free => format!(", {} free", human::bytes(free)),
+    };
+    format!("{state}{message}{free}")
+}
+
+fn value(s: &StatusResponse) -> Value {
+    let member = |m: &Member| {
+        json!({
+            "RaftID": m.raft_id, "NodeID": m.node_id, "Hostname": m.hostname, "Addr": m.addr,
+            "Role": word(m.role().as_str_name(), Role::Unspecified.as_str_name()),
+            "Reachable": m.reachability() == Reachability::Reachable,
+            "MatchIndex": m.match_index, "AppliedIndex": m.applied_index,
+            "ReceivingSnapshot": m.receiving_snapshot,
+        })
+    };
+    let disk = s.disk.as_ref().map(|d| {
+        json!({
+            "State": word(d.state().as_str_name(), State::Unspecified.as_str_name()),
+            "Message": d.message, "FreeBytes": d.free_bytes, "LogBytes": d.log_bytes,
+            "SnapshotBytes": d.snapshot_bytes, "SyncP50Micros": d.sync_p50_us,
+            "SyncMaxMicros": d.sync_max_us,
+        })
+    });
+    let counts = s.counts.unwrap_or_default();
+    json!({
+        "ClusterID": s.cluster_id,
+        "NodeID": s.node_id,
+        "LeaderNodeID": s.leader_node_id,
+        "Term": s.term,
+        "HasQuorum": s.has_quorum,
+        "CommitIndex": s.commit_index,
+        "AppliedIndex": s.applied_index,
+        "FeatureLevel": s.feature_level,
+        "Version": s.version,
+        "Disk": disk,
+        "Members": show::each(&s.members, member),
+        "Counts": {
+            "Nodes": counts.nodes, "Services": counts.services, "Tasks": counts.tasks,
+            "Networks": counts.networks, "Secrets": counts.secrets, "Configs": counts.configs,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_without_leader_says_that_writes_are_not_possible() {
+        let member = Member {
+            hostname: "alpha".into(),
+            addr: "10.0.0.1:2377".into(),
+            role: Role::Candidate.into(),
+            reachability: Reachability::Reachable.into(),
+            ..Member::default()
+        };
+        let status = StatusResponse {
+            members: vec![member],
+            term: 7,
+            ..<_>::default()
+        };
+        let text = text(&status, Timestamp::ZERO);
+        assert!(text.contains("Leader:    none, term 7\n"), "{text}");
+        assert!(
+            text.contains("Quorum:    no: writes are not possible\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("alpha     10.0.0.1:2377   candidate   yes         -"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,75 @@
+//! `service …`.
+
+mod change;
+mod create;
+mod logs;
+mod ls;
+mod ps;
+mod rm;
+mod update;
+
+use clap::Subcommand;
+
+use crate::client::Client;
+use crate::error::Result;
+use crate::out::inspect::{self, InspectArgs};
+use crate::{resolve, show};
+
+/// Commands about services.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create a service and wait until it runs
+    Create(Box<create::CreateArgs>),
+    /// Change a service and wait until the change has arrived
+    Update(Box<update::UpdateArgs>),
+    /// Set the number of tasks of one or more services (SERVICE=N)
+    Scale(change::ScaleArgs),
+    /// Go back to the spec before the last update
+    Rollback(change::RollbackArgs),
+    /// List services
+    #[command(alias = "list")]
+    Ls(ls::LsArgs),
+    /// List the tasks of services and what they wait for
+    Ps(ps::PsArgs),
+    /// Show everything about services
+    Inspect {
+        /// Names or ids
+        #[arg(required = true, value_name = "SERVICE")]
+        services: Vec<String>,
+        #[command(flatten)]
+        args: InspectArgs,
+    },
+    /// Remove services and wait until their tasks have stopped
+    #[command(alias = "remove")]
+    Rm(rm::RmArgs),
+    /// Show the output of a service or of a task
+    Logs(logs::LogsArgs),
+}
+
+/// Runs one of them.
+///
+/// # Errors
+/// If it cannot be done.
+pub async fn run(client: &Client, command: Command) -> Result<()> {
+    match command {
+        Command::Create(args) => create::run(client, &args).await,
+        Command::Update(args) => update::run(client, &args).await,
+        Command::Scale(args) => change::scale(client, &args).await,
+        Command::Rollback(args) => change::rollback(client, &args).await,
+        Command::Ls(args) => ls::run(client, &args).await,
+        Command::Ps(args) => ps::run(client, &args).await,
+        Command::Rm(args) => rm::run(client, &args).await,
+        Command::Logs(args) => logs::run(client, &args).await,
+        Command::Inspect { services, args } => {
+            let mut found = Vec::new();
+            for name in &services {
+                found.push(
+                    resolve::service(client, name)
+                        .await
+                        .map(|s| show::service::service(&s)),
+                );
+            }
+            inspect::print(found, &args)
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! A service as JSON.
+
+use serde_json::{Value, json};
+use wire::api::service_spec::Mode;
+use wire::api::{
+    Endpoint, EndpointSpec, PortConfig, Service, ServiceSpec, UpdateConfig, UpdateStatus,
+};
+
+use super::{Fields, annotations, begin, container, dashed, each, nanos, time};
+
+/// The whole object.
+pub fn service(service: &Service) -> Value {
+    let job = service.job_status.as_ref().map(|job| {
+        let iteration = job.job_iteration.map_or(0, |v| v.index);
+        Fields::default()
+            .with("JobIteration", json!({"Index": iteration}))
+            .maybe(
+                "LastExecution",
+                time(job.last_execution.as_ref()).map(Value::from),
+            )
+            .done()
+    });
+    begin(&service.id, service.meta.as_ref())
+        .maybe("Spec", service.spec.as_ref().map(spec))
+        .maybe("PreviousSpec", service.previous_spec.as_ref().map(spec))
+        .maybe("Endpoint", service.endpoint.as_ref().map(endpoint))
+        .maybe(
+            "UpdateStatus",
+            service.update_status.as_ref().map(update_status),
+        )
+        .maybe("JobStatus", job)
+        .done()
+}
+
+fn spec(spec: &ServiceSpec) -> Value {
+    annotations(spec.annotations.as_ref())
+        .maybe("TaskTemplate", spec.task.as_ref().map(container::task_spec))
+        .maybe("Mode", spec.mode.as_ref().map(mode))
+        .maybe("UpdateConfig", spec.update.as_ref().map(policy))
+        .maybe("RollbackConfig", spec.rollback.as_ref().map(policy))
+        .maybe("EndpointSpec", spec.endpoint.as_ref().map(endpoint_spec))
+        .done()
+}
+
+fn mode(mode: &Mode) -> Value {
+    match mode {
+        Mode::Replicated(m) => json!({"Replicated": {"Replicas": m.replicas}}),
+        Mode::Global(_) => json!({"Global": {}}),
+        Mode::ReplicatedJob(m) => json!({"ReplicatedJob": {
+            "MaxConcurrent": m.max_concurrent, "TotalCompletions": m.total_completions,
+        }}),
+        Mode::GlobalJob(_) => json!({"GlobalJob": {}}),
+    }
+}
+
+fn policy(policy: &UpdateConfig) -> Value {
+    Fields::default()
+        .with("Parallelism", policy.parallelism)
+        .maybe("Delay", nanos(policy.delay.as_ref()))
+        .with(
+            "FailureAction",
+            dashed(policy.failure_action().as_str_name()),
+        )
+        .maybe("Monitor", nanos(policy.monitor.as_ref()))
+        .with("MaxFailureRatio", policy.max_failure_ratio)
+        .with("Order", dashed(policy.order().as_str_name()))
+        .done()
+}
+
+/// A published port.
+pub fn port(port: &PortConfig) -> Value {
+    Fields::default()
+        .unless_empty("Name", port.name.as_str())
+        .with("Protocol", dashed(port.protocol().as_str_name()))
+        .with("TargetPort", port.target_port)
+        .unless_empty("PublishedPort", port.published_port)
+        .with("PublishMode", dashed(port.publish_mode().as_str_name()))
+        .done()
+}
+
+fn endpoint_spec(spec: &EndpointSpec) -> Value {
+    Fields::default()
+        .with("Mode", dashed(spec.mode().as_str_name()))
+        .unless_empty("Ports", each(&spec.ports, port))
+        .done()
+}
+
+fn endpoint(endpoint: &Endpoint) -> Value {
+    let ip =
+        |ip: &wire::api::endpoint::VirtualIp| json!({"NetworkID": ip.network_id, "Addr": ip.addr});
+    Fields::default()
+        .maybe("Spec", endpoint.spec.as_ref().map(endpoint_spec))
+        .unless_empty("Ports", each(&endpoint.ports, port))
+        .unless_empty("VirtualIPs", each(&endpoint.virtual_ips, ip))
+        .done()
+}
+
+fn update_status(status: &UpdateStatus) -> Value {
+    Fields::default()
+        .with("State", dashed(status.state().as_str_name()))
+        .maybe(
+            "StartedAt",
+            time(status.started_at.as_ref()).map(Value::from),
+        )
+        .maybe(
+            "CompletedAt",
+            time(status.completed_at.as_ref()).map(Value::from),
+        )
+        .with("Message", status.message.as_str())
+        .done()
+}

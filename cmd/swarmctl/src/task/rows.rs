@@ -1,0 +1,210 @@
+//! Tasks as rows of a table, with Docker's columns. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+use types::Timestamp;
+use wire::api::task_spec::Runtime;
+use wire::api::{Task, TaskState};
+
+use crate::out::human;
+use crate::out::listing::{Listing, Row};
+use crate::out::table::truncate;
+use crate::parse::port;
+
+/// Characters of an error that a table shows.
+const ERROR_CHARS_MAX: usize = 60;
+/// Characters of a shortened id, as Docker shows them.
+const ID_CHARS: usize = 12;
+
+/// How rows are shown.
+pub struct View {
+    /// Names of services by id.
+    pub services: BTreeMap<String, String>,
+    /// Host names of nodes by id.
+    pub nodes: BTreeMap<String, String>,
+    /// Ids and texts are not shortened.
+    pub no_trunc: bool,
+    /// The present moment.
+    pub now: Timestamp,
+}
+
+/// The beginning of an id.
+pub fn short(id: &str) -> String {
+    id.chars().take(ID_CHARS).collect()
+}
+
+/// Tasks by service and slot, the newest of each slot first and the others marked as its past.
+pub fn listing(mut tasks: Vec<Task>, view: &View) -> Listing {
+    let created = |t: &Task| human::moment(t.meta.as_ref().and_then(|m| m.created_at.as_ref()));
+    let key = |t: &Task| (view.name(t), created(t));
+    tasks.sort_by_cached_key(|t| {
+        let (name, created) = key(t);
+        (
+            view.service(t),
+            t.slot,
+            name,
+            std::cmp::Reverse(created),
+            t.id.clone(),
+        )
+    });
+    let mut seen = BTreeSet::new();
+    let rows = tasks
+        .iter()
+        .map(|task| view.row(task, seen.insert(view.name(task))))
+        .collect();
+    Listing {
+        columns: &[
+            ("ID", "ID"),
+            ("Name", "NAME"),
+            ("Image", "IMAGE"),
+            ("Node", "NODE"),
+            ("DesiredState", "DESIRED STATE"),
+            ("CurrentState", "CURRENT STATE"),
+            ("Error", "ERROR"),
+            ("Ports", "PORTS"),
+        ],
+        extra: &[],
+        rows,
+    }
+}
+
+impl View {
+    fn service(&self, task: &Task) -> String {
+        let id = &task.service_id;
+        self.services.get(id).cloned().unwrap_or_else(|| short(id))
+    }
+
+    /// Tasks of one slot share the name, tasks of a global service that of their node.
+    fn name(&self, task: &Task) -> String {
+        let own = task.annotations.as_ref().map_or("", |a| a.name.as_str());
+        match (task.service_id.as_str(), task.slot) {
+            ("", _) => own.to_owned(),
+            (_, 0) => format!("{}.{}", self.service(task), task.node_id),
+            (_, slot) => format!("{}.{slot}", self.service(task)),
+        }
+    }
+
+    fn row(&self, task: &Task, first: bool) -> Row {
+        let empty = wire::api::TaskStatus::default();
+        let status = task.status.as_ref().unwrap_or(&empty);
+        let node = self.nodes.get(&task.node_id).cloned();
+        let ports = status.port_status.as_ref().map_or(&[][..], |p| &p.ports);
+        let ports: Vec<_> = ports.iter().map(port::shown).collect();
+        let past = if first { "" } else { " \\_ " };
+        let mut row = Row::new();
+        let id = if self.no_trunc {
+            task.id.clone()
+        } else {
+            short(&task.id)
+        };
+        row.insert("ID".into(), id.into());
+        row.insert("Name".into(), format!("{past}{}", self.name(task)).into());
+        row.insert("Image".into(), self.image(task).into());
+        row.insert(
+            "Node".into(),
+            node.unwrap_or_else(|| short(&task.node_id)).into(),
+        );
+        row.insert("DesiredState".into(), state(task.desired_state()).into());
+        row.insert("CurrentState".into(), self.current(status).into());
+        row.insert("Error".into(), self.error(status).into());
+        row.insert("Ports".into(), json!(ports.join(",")));
+        row
+    }
+
+    fn current(&self, status: &wire::api::TaskStatus) -> String {
+        let since = human::ago(human::moment(status.timestamp.as_ref()), self.now);
+        format!("{} {}", state(status.state()), since.to_lowercase())
+            .trim_end()
+            .to_owned()
+    }
+
+    fn image(&self, task: &Task) -> String {
+        let Some(Runtime::Container(container)) =
+            task.spec.as_ref().and_then(|spec| spec.runtime.as_ref())
+        else {
+            return String::new();
+        };
+        match self.no_trunc {
+            true => container.image.clone(),
+            false => container
+                .image
+                .split('@')
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
+        }
+    }
+
+    /// What is wrong; for a task that waits, what it waits for.
+    fn error(&self, status: &wire::api::TaskStatus) -> String {
+        match status.err.as_str() {
+            "" => String::new(),
+            text if self.no_trunc => format!("\"{text}\""),
+            text => format!("\"{}\"", truncate(text, ERROR_CHARS_MAX)),
+        }
+    }
+}
+
+fn state(state: TaskState) -> String {
+    let lower = state.as_str_name().to_lowercase();
+    let (first, rest) = lower.split_at(1);
+    first.to_uppercase() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::api::{Meta, TaskStatus};
+
+    use super::*;
+    use crate::out::listing::ListArgs;
+
+    fn task(id: &str, slot: u64, state: TaskState, created: i64) -> Task {
+        let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        Task {
+            id: id.into(),
+            service_id: "s1".into(),
+            slot,
+            node_id: "n1".into(),
+            meta: Some(Meta {
+                created_at: at(created),
+                ..Meta::default()
+            }),
+            status: Some(TaskStatus {
+                state: state.into(),
+                timestamp: at(created),
+                err: if state == TaskState::Failed {
+                    "exit (1)".into()
+                } else {
+                    String::new()
+                },
+                ..TaskStatus::default()
+            }),
+            desired_state: TaskState::Running.into(),
+            ..Task::default()
+        }
+    }
+
+    #[test]
+    fn the_past_of_a_slot_follows_its_newest_task() {
+        let view = View {
+            services: [("s1".to_owned(), "web".to_owned())].into(),
+            nodes: [("n1".to_owned(), "host-a".to_owned())].into(),
+            no_trunc: false,
+            now: Timestamp::from_secs(300),
+        };
+        let tasks = vec![
+            task("old", 1, TaskState::Failed, 60),
+            task("two", 2, TaskState::Running, 180),
+            task("new", 1, TaskState::Running, 120),
+        ];
+        let text = listing(tasks, &view).render(&ListArgs::default()).unwrap();
+        let expected = "\
+ID    NAME        IMAGE   NODE     DESIRED STATE   CURRENT STATE           ERROR        PORTS
+new   web.1               host-a   Running         Running 3 minutes ago
+old    \\_ web.1           host-a   Running         Failed 4 minutes ago    \"exit (1)\"
+two   web.2               host-a   Running         Running 2 minutes ago
+";
+        assert_eq!(text, expected);
+    }
+}
