@@ -1,1 +1,28 @@
-//! Helpers of the tests that run the real binaries on several hosts.
+//! Runs clusters of real `swarmd` processes for tests and benchmarks.
+//!
+//! - [`Cluster`] starts, stops, kills and asks nodes. On [loopback](Cluster::loopback) every node
+//!   has an address of 127.0.0.0/8 and needs no privileges; on a [`Rig`] every node is a host of
+//!   its own with its own Docker Engine, network link and power switch.
+//! - [`wait_for`] polls a condition until a deadline. Nothing here waits for a fixed time.
+//! - [`Binaries`] finds the programs; tests build them first, so that they are never stale.
+//!
+//! Everything a cluster started is ended when it is dropped; after a failure the last lines of
+//! every node's log are shown. Set `SWARM_KEEP=1` to keep the directory of a failed cluster.
+//!
+//! Nothing here knows what swarmd does inside: it sees what a user sees.
+
+mod binaries;
+mod cluster;
+mod ctl;
+mod loopback;
+mod process;
+mod rig;
+mod waiting;
+
+pub use binaries::Binaries;
+pub use cluster::{Cluster, Node, Role};
+pub use ctl::{NodeRow, Output, ServiceRow, TaskRow};
+pub use loopback::TaskProcess;
+pub use process::{resident_bytes, signal};
+pub use rig::{Rig, rig_or_skip};
+pub use waiting::wait_for;

@@ -1,0 +1,182 @@
+//! Hosts with their own Docker Engines on one machine, through `rig/hosts.sh`.
+//!
+//! Making them needs root and some programs; [`Rig::missing`] says what a machine lacks. One rig
+//! exists at a time: a second one, also of another process, waits for the first to end.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, bail, ensure};
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::ctl::{self, Output};
+
+/// Programs that the script runs.
+const PROGRAMS: [&str; 8] = [
+    "docker", "dockerd", "nft", "ip", "nsenter", "unshare", "busybox", "tini",
+];
+
+/// Held while a rig is up.
+const LOCK: &str = "/tmp/swarm-rig.lock";
+
+/// A set of hosts, counted from 1. They are gone when this is dropped.
+#[derive(Debug)]
+pub struct Rig {
+    name: String,
+    _turn: Flock<File>,
+}
+
+// === impl Rig ===
+
+impl Rig {
+    /// What this machine lacks for a rig; `None` if nothing.
+    pub fn missing() -> Option<String> {
+        if !nix::unistd::geteuid().is_root() {
+            return Some("needs root".into());
+        }
+        let lacking = PROGRAMS.iter().find(|name| find_program(name).is_none());
+        if let Some(name) = lacking {
+            return Some(format!("needs the program {name}"));
+        }
+        let freezer = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let has_freezer = freezer
+            .lines()
+            .any(|l| l.contains("cgroup") && l.contains("freezer"));
+        (!has_freezer).then(|| "needs cgroup version 1 with the freezer controller".into())
+    }
+
+    /// Makes hosts with running Docker Engines.
+    ///
+    /// # Errors
+    /// If they do not come up.
+    pub fn up(hosts: usize) -> anyhow::Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let turn = File::create(LOCK).with_context(|| format!("create {LOCK}"))?;
+        let turn = Flock::lock(turn, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
+        let name = format!("it{}x{count}", std::process::id());
+        let rig = Self { name, _turn: turn };
+        rig.hosts(&["up", &hosts.to_string()])
+            .context("bring the hosts up")?;
+        Ok(rig)
+    }
+
+    /// Address of a host.
+    pub fn address(&self, host: usize) -> String {
+        format!("198.18.0.{host}")
+    }
+
+    /// Cuts the power of a host: everything on it dies in the same instant.
+    ///
+    /// # Errors
+    /// If the script fails.
+    pub fn cut_power(&self, host: usize) -> anyhow::Result<()> {
+        self.hosts(&["kill", &host.to_string()]).map(drop)
+    }
+
+    /// Boots a host on the disk it had.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub fn boot(&self, host: usize) -> anyhow::Result<()> {
+        self.hosts(&["boot", &host.to_string()]).map(drop)
+    }
+
+    /// Takes a host's network link down.
+    ///
+    /// # Errors
+    /// If the script fails.
+    pub fn isolate(&self, host: usize) -> anyhow::Result<()> {
+        self.hosts(&["isolate", &host.to_string()]).map(drop)
+    }
+
+    /// Undoes every cut of the network.
+    ///
+    /// # Errors
+    /// If the script fails.
+    pub fn heal(&self) -> anyhow::Result<()> {
+        self.hosts(&["heal"]).map(drop)
+    }
+
+    /// Runs `docker` against a host's engine.
+    ///
+    /// # Errors
+    /// If it cannot be run; what it answers is in the output.
+    pub fn docker(&self, host: usize, args: &[&str]) -> anyhow::Result<Output> {
+        let socket = self.hosts(&["sock", &host.to_string()])?;
+        let address = format!("unix://{}", socket.trim());
+        let line: Vec<_> = ["-H", &address]
+            .into_iter()
+            .chain(args.iter().copied())
+            .collect();
+        ctl::run(Path::new("docker"), &line)
+    }
+
+    /// Names of the containers of a service's tasks that run on a host.
+    ///
+    /// # Errors
+    /// If the engine does not answer.
+    pub fn containers(&self, host: usize, service: &str) -> anyhow::Result<Vec<String>> {
+        let of_service = format!("label=com.docker.swarm.service.name={service}");
+        let args = ["ps", "--filter", &of_service, "--format", "{{.Names}}"];
+        let names = self.docker(host, &args)?.ok()?;
+        Ok(names.lines().map(str::to_owned).collect())
+    }
+
+    /// A command that runs on a host.
+    pub(crate) fn command(&self, host: usize) -> Command {
+        let mut command = self.script();
+        command.args(["exec", &host.to_string()]);
+        command
+    }
+
+    fn script(&self) -> Command {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("rig/hosts.sh");
+        let mut command = Command::new(path);
+        command.env("RIG", &self.name).env("QUIET", "1");
+        command
+    }
+
+    fn hosts(&self, args: &[&str]) -> anyhow::Result<String> {
+        let done = self
+            .script()
+            .args(args)
+            .output()
+            .context("run rig/hosts.sh")?;
+        let said = String::from_utf8_lossy(&done.stderr);
+        ensure!(done.status.success(), "rig/hosts.sh {args:?}: {said}");
+        Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if let Err(error) = self.hosts(&["down"]) {
+            eprintln!("the hosts of rig {} were not removed: {error:#}", self.name);
+        }
+    }
+}
+
+fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let in_dir = |dir: PathBuf| Some(dir.join(name)).filter(|file| file.is_file());
+    std::env::split_paths(&path).find_map(in_dir)
+}
+
+/// A rig for a test, or `None` with a printed reason where the machine cannot have one. In
+/// continuous integration that is a failure: tests that are always skipped prove nothing.
+///
+/// # Errors
+/// If the hosts do not come up, or cannot and `CI` is set.
+pub fn rig_or_skip(hosts: usize) -> anyhow::Result<Option<Rig>> {
+    match Rig::missing() {
+        None => Rig::up(hosts).map(Some),
+        Some(why) if std::env::var_os("CI").is_some() => bail!("no hosts on this machine: {why}"),
+        Some(why) => {
+            eprintln!("skipped: hosts on this machine: {why}");
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Clusters of real processes on loopback: no root, no containers, the process executor.
+
+mod admission;
+mod dev;
+mod faults;
+mod refusals;
+mod roles;
+mod seed;
+mod services;
+mod support;

@@ -1,0 +1,8 @@
+//! Clusters on hosts with their own Docker Engines. Skipped, with the reason, where a machine
+//! cannot make such hosts; see `integration/rig/hosts.sh`.
+
+mod containers;
+mod network;
+mod power;
+mod stock_engine;
+mod support;
