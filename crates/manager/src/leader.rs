@@ -114,7 +114,7 @@ impl Leader {
         let target = status.borrow().last;
         let settled = |s: &Arc<Status>| s.applied >= target || s.role != Role::Leader;
         // An error means that the replica has stopped, which the caller's loop sees next.
-        let _stopped = status.wait_for(settled).await;
+        drop(status.wait_for(settled).await);
     }
 
     async fn reign(&self, reign: Reign, stop: &CancellationToken) -> End {
@@ -156,10 +156,11 @@ impl Leader {
             pipeline::run(&ledger, reign, &*make, &proposals);
             "pipeline"
         });
-        let (dispatch, ledger) = (self.dispatch.clone(), self.ledger.clone());
+        // Calls are taken from now on, so that an agent that comes early is not turned away.
+        let (calls, ledger) = (self.dispatch.open(), self.ledger.clone());
         let (quorum, own) = (self.quorum.clone(), self.own);
         parts.spawn(async move {
-            dispatch.lead(ledger, quorum, reign, own).await;
+            DispatchApi::lead(calls, ledger, quorum, reign, own).await;
             "dispatcher"
         });
         let (ledger, quorum) = (self.ledger.clone(), self.quorum.clone());
@@ -188,7 +189,7 @@ async fn ready_term(status: &mut watch::Receiver<Arc<Status>>) -> Option<u64> {
 async fn deposed(mut status: watch::Receiver<Arc<Status>>, term: u64) {
     let gone = |s: &Arc<Status>| s.term != term || s.role != Role::Leader || s.stopped.is_some();
     // An error means that the replica is gone: deposed as well.
-    let _gone = status.wait_for(gone).await;
+    drop(status.wait_for(gone).await);
 }
 
 /// Sees the pipeline's proposals through, so that a refused one is noticed.

@@ -235,9 +235,11 @@ impl Node {
     pub async fn ready(&mut self) -> Result<Ready, NodeError> {
         let (mut leader, mut state) = (self.leader.clone(), self.state.clone());
         let served = async {
-            let _ended = leader.wait_for(|l| *l != Leader::Unknown).await;
+            // What `wait_for` returns locks the value: it must not live on across the next wait.
+            let known = leader.wait_for(|l| *l != Leader::Unknown).await.is_ok();
             let connected = |s: &AgentState| matches!(s, AgentState::Connected { .. });
-            let _ended = state.wait_for(connected).await;
+            let session = state.wait_for(connected).await.is_ok();
+            tracing::debug!(known, session, "the node serves");
         };
         tokio::select! {
             served = tokio::time::timeout(READY_MAX, served) => {

@@ -92,19 +92,32 @@ impl DispatchApi {
             .ok_or_else(|| Status::unavailable("this manager is not the leader"))
     }
 
-    /// Runs the dispatcher of a term until it is dropped.
+    /// Begins to take calls; they wait until [`DispatchApi::lead`] answers them.
+    pub fn open(&self) -> Calls {
+        let (calls, queue) = mpsc::channel(CALLS_QUEUE);
+        self.install(Some(calls));
+        Calls {
+            queue,
+            _uninstall: Uninstall(self.clone()),
+        }
+    }
+
+    /// Runs the dispatcher of a reign until it is dropped.
     pub async fn lead(
-        &self,
+        calls: Calls,
         ledger: Arc<Ledger>,
         quorum: Arc<dyn Quorum>,
         reign: Reign,
         own: NodeId,
     ) {
-        let (calls, queue) = mpsc::channel(CALLS_QUEUE);
-        let _uninstall = Uninstall(self.clone());
-        self.install(Some(calls));
-        Owner::new(ledger, quorum, reign, own).run(queue).await;
+        Owner::new(ledger, quorum, reign, own).run(calls).await;
     }
+}
+
+/// Calls of agents to the leader. Service ends when this is dropped.
+pub struct Calls {
+    queue: mpsc::Receiver<Command>,
+    _uninstall: Uninstall,
 }
 
 /// Ends service when leadership ends, however it ends.
@@ -192,12 +205,12 @@ impl Owner {
         }
     }
 
-    async fn run(mut self, mut queue: mpsc::Receiver<Command>) {
+    async fn run(mut self, mut calls: Calls) {
         let mut managers_due = tokio::time::interval(MANAGERS_PERIOD);
         loop {
             let wake = self.core.wake_at().map(|at| self.clock.instant(at));
             tokio::select! {
-                command = queue.recv() => match command {
+                command = calls.queue.recv() => match command {
                     Some(command) => self.command(command),
                     None => return,
                 },
