@@ -218,11 +218,24 @@ impl Cluster {
     /// # Errors
     /// If a node does not get ready.
     pub fn form(&mut self, managers: usize, workers: usize) -> anyhow::Result<()> {
-        let first = self.add(&[]);
+        self.form_with(managers, workers, &[])
+    }
+
+    /// As [`Cluster::form`], with further flags for the managers.
+    ///
+    /// # Errors
+    /// If a node does not get ready.
+    pub fn form_with(
+        &mut self,
+        managers: usize,
+        workers: usize,
+        flags: &[&str],
+    ) -> anyhow::Result<()> {
+        let first = self.add(flags);
         self.start(first, &["init"])?;
         self.ready(first)?;
         for _ in 1..managers {
-            self.join(first, Role::Manager, &[])?;
+            self.join(first, Role::Manager, flags)?;
         }
         let token = self.token(first, Role::Worker)?;
         let seed = self.node(first).endpoint();

@@ -14,6 +14,7 @@
 mod binaries;
 mod cluster;
 mod ctl;
+mod grpc;
 mod loopback;
 mod process;
 mod rig;
@@ -23,6 +24,6 @@ pub use binaries::Binaries;
 pub use cluster::{Cluster, Node, Role};
 pub use ctl::{NodeRow, Output, ServiceRow, TaskRow};
 pub use loopback::TaskProcess;
-pub use process::{resident_bytes, signal};
+pub use process::{cpu_secs, resident_bytes, signal};
 pub use rig::{Rig, rig_or_skip};
 pub use waiting::wait_for;

@@ -6,6 +6,9 @@ use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+/// Unit of CPU times in `/proc`: a constant of Linux towards programs.
+const TICKS_PER_SEC: f64 = 100.0;
+
 /// A process that lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Process {
@@ -67,6 +70,20 @@ pub fn resident_bytes(pid: i32) -> anyhow::Result<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     Ok(kib.with_context(|| format!("find VmRSS in {path}"))? * 1024)
+}
+
+/// CPU time of a process so far, in seconds.
+///
+/// # Errors
+/// If the process is gone.
+pub fn cpu_secs(pid: i32) -> anyhow::Result<f64> {
+    let path = format!("/proc/{pid}/stat");
+    let stat = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    let after_name = stat.rfind(')').map_or("", |at| &stat[at + 1..]);
+    // Fields 14 and 15 of the whole line; the first after the name is the third.
+    let fields = after_name.split_ascii_whitespace().skip(11).take(2);
+    let ticks: u64 = fields.map(|f| f.parse::<u64>().unwrap_or(0)).sum();
+    Ok(ticks as f64 / TICKS_PER_SEC)
 }
 
 #[cfg(test)]

@@ -1,6 +1,16 @@
 //! `swarm-bench`: measures the parts of a cluster and the whole of it.
+//!
+//! Everything but `scheduler` runs real `swarmd` processes of the directory where `swarm-bench`
+//! is, on loopback, in bounded time, and leaves nothing behind.
 
+mod cluster;
+mod converge;
+mod docker;
+mod etcd;
+mod failover;
+mod figures;
 mod scheduler;
+mod writes;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -28,11 +38,26 @@ enum Format {
 enum Benchmark {
     /// Places tasks on nodes: the scheduler and the tables alone, without a log.
     Scheduler(scheduler::Args),
+    /// Writes small objects through mTLS, each acknowledged once it is durable on a majority.
+    Writes(writes::Args),
+    /// Creates services and waits until all their tasks run, with pretended containers.
+    Converge(converge::Args),
+    /// Kills the leader again and again under steady writes.
+    Failover(failover::Args),
+    /// Starts containers through a service, and through the engine's API alone.
+    Docker(docker::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     match cli.benchmark {
         Benchmark::Scheduler(args) => scheduler::run(&args, cli.format),
+        Benchmark::Writes(args) => runtime.block_on(Box::pin(writes::run(&args, cli.format))),
+        Benchmark::Converge(args) => runtime.block_on(Box::pin(converge::run(&args, cli.format))),
+        Benchmark::Failover(args) => runtime.block_on(Box::pin(failover::run(&args, cli.format))),
+        Benchmark::Docker(args) => runtime.block_on(Box::pin(docker::run(&args, cli.format))),
     }
 }

@@ -4,12 +4,8 @@ use std::fs;
 
 use anyhow::Context;
 use integration::{Cluster, Node, Role};
-use pki::csr::PrivateKeyPem;
-use pki::files::{CHAIN_FILE, DIRECTORY, KEY_FILE, NodeCredentials, ROOT_FILE};
 use tonic::Code;
 use tonic::transport::Channel;
-use transport::{Credentials, Dialer};
-use types::Timestamp;
 use wire::api::{self, control_client::ControlClient};
 
 use crate::support::{SOON, sleepers};
@@ -22,22 +18,8 @@ fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
 }
 
 async fn local(node: &Node) -> anyhow::Result<ControlClient<Channel>> {
-    let channel = transport::connect_local(&node.socket).await?;
+    let channel = node.local_channel().await?;
     Ok(ControlClient::new(channel).max_encoding_message_size(64 << 20))
-}
-
-/// A channel to a manager with the certificate of a node.
-async fn with_certificate_of(node: &Node, addr: &str) -> anyhow::Result<Channel> {
-    let dir = node.state_dir.join(DIRECTORY);
-    let read = |name: &str| fs::read_to_string(dir.join(name)).with_context(|| name.to_owned());
-    let key = PrivateKeyPem::new(read(KEY_FILE)?);
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
-    let now = Timestamp::from_secs(since.as_secs());
-    let checked =
-        NodeCredentials::check(read(ROOT_FILE)?.as_bytes(), &read(CHAIN_FILE)?, key, now)?;
-    Ok(Dialer::member(Credentials::new(checked)?)
-        .connect(addr)
-        .await?)
 }
 
 #[test]
@@ -134,12 +116,12 @@ fn a_workers_certificate_opens_nothing_that_is_for_managers() -> anyhow::Result<
     cluster.form(1, 1)?;
     let addr = cluster.node(0).endpoint();
     let (worker, manager) = block_on(async {
-        let channel = with_certificate_of(cluster.node(1), &addr).await?;
+        let channel = cluster.node(1).dialer()?.connect(&addr).await?;
         let request = api::ListNodesRequest::default();
         let worker = ControlClient::new(channel)
             .list_nodes(request.clone())
             .await;
-        let channel = with_certificate_of(cluster.node(0), &addr).await?;
+        let channel = cluster.node(0).dialer()?.connect(&addr).await?;
         anyhow::Ok((
             worker,
             ControlClient::new(channel).list_nodes(request).await,
