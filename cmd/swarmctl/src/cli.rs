@@ -84,6 +84,9 @@ impl Cli {
     /// # Errors
     /// If it cannot be done.
     pub async fn run(self) -> Result<()> {
+        if let Command::Service(command) = &self.command {
+            command.check()?;
+        }
         match self.command {
             Command::Completion { shell } => return completion::print(shell),
             Command::Man { dir } => return completion::manual(&dir),

@@ -95,6 +95,29 @@ pub async fn run(client: &Client, args: &CreateArgs) -> Result<()> {
     wait::converge(client, vec![Target::of(&service)], &args.wait).await
 }
 
+impl CreateArgs {
+    /// Refuses what makes no sense before the cluster is asked for anything.
+    ///
+    /// # Errors
+    /// If a value cannot be read, naming its flag.
+    pub fn check(&self) -> Result<()> {
+        let ids = Ids::default();
+        let changes = Changes {
+            spec: &self.spec,
+            policies: &self.policies,
+            edits: &self.lists.0,
+            ids: &ids,
+        };
+        let new = New {
+            name: "",
+            mode: &self.mode,
+            image: &self.image,
+            args: &self.args,
+        };
+        build::create(&new, &changes).map(drop)
+    }
+}
+
 fn env_files(paths: &[PathBuf]) -> Result<Vec<String>> {
     let mut variables = Vec::new();
     for path in paths {

@@ -46,6 +46,20 @@ pub enum Command {
     Logs(logs::LogsArgs),
 }
 
+impl Command {
+    /// Refuses what makes no sense before a manager is contacted.
+    ///
+    /// # Errors
+    /// If a value cannot be read, naming its flag.
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Self::Create(args) => args.check(),
+            Self::Update(args) => args.check(),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Runs one of them.
 ///
 /// # Errors

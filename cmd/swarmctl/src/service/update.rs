@@ -1,6 +1,7 @@
 //! `service update [OPTIONS] SERVICE`.
 
 use clap::Args;
+use wire::api::task_spec::Runtime;
 
 use super::change::{self, Update};
 use super::create::{attach_registry_auth, ids};
@@ -10,6 +11,7 @@ use crate::parse::reference::Ids;
 use crate::parse::words;
 use crate::spec::args::SpecArgs;
 use crate::spec::build::{self, Changes, container_mut};
+use crate::spec::edit;
 use crate::spec::lists::UpdateLists;
 use crate::spec::policy::Policies;
 use crate::wait::{self, WaitArgs};
@@ -51,31 +53,41 @@ pub async fn run(client: &Client, args: &UpdateArgs) -> Result<()> {
     let update = if args.rollback {
         Update::rollback(&service)
     } else {
-        let edits = &args.lists.0;
+        let credential = args.spec.container.credential_spec.as_deref();
+        let ids = ids(client, &args.lists.0, credential).await?;
         let changes = Changes {
             spec: &args.spec,
             policies: &args.policies,
-            edits,
-            ids: &Ids::default(),
+            edits: &args.lists.0,
+            ids: &ids,
         };
         let mut spec = service.spec.clone().unwrap_or_default();
-        // Bad values are refused before the cluster is asked for ids.
-        build::update(&mut spec.clone(), &changes)?;
-        let credential = args.spec.container.credential_spec.as_deref();
-        let ids = ids(client, edits, credential).await?;
-        build::update(
-            &mut spec,
-            &Changes {
-                ids: &ids,
-                ..changes
-            },
-        )?;
+        build::update(&mut spec, &changes)?;
         own_flags(&mut spec, args)?;
         Update::spec(&service, spec)
     };
     let target = change::send(client, update).await?;
     out::print(&target.name)?;
     wait::converge(client, vec![target], &args.wait).await
+}
+
+impl UpdateArgs {
+    /// Refuses what makes no sense before the cluster is asked for anything.
+    ///
+    /// # Errors
+    /// If a value cannot be read, naming its flag.
+    pub fn check(&self) -> Result<()> {
+        let container = wire::api::ContainerSpec::default();
+        let task = wire::api::TaskSpec {
+            runtime: Some(Runtime::Container(container)),
+            ..Default::default()
+        };
+        let mut spec = wire::api::ServiceSpec {
+            task: Some(task),
+            ..Default::default()
+        };
+        edit::apply(&mut spec, &self.lists.0, &Ids::default())
+    }
 }
 
 /// Flags that only an update has.

@@ -1,0 +1,5 @@
+//! Whole commands: the real program against a scripted manager on a unix socket.
+
+mod commands;
+mod completions;
+mod fake;
