@@ -21,6 +21,7 @@ use crate::types::{
     MessageKind, Payload, Persist, RaftId, Rejected, Removal, Restored, Role, SnapshotMeta, Status,
 };
 use crate::validate::{self, Receiver};
+use crate::{ProposalId, RequestId};
 
 /// One raft member.
 pub struct Consensus {
@@ -238,9 +239,32 @@ impl Consensus {
         } else {
             0
         };
-        if self.may_campaign() {
+        if !self.may_campaign() {
+            return;
+        }
+        if self.wins_alone() {
+            // Refused only where there is nothing to win; the next tick tries again.
+            let _ = self.raw.campaign();
+        } else {
             self.raw.tick();
         }
+    }
+
+    /// Whether this member is the only voter and does not lead: nobody else can, so there is
+    /// nothing to wait for.
+    fn wins_alone(&self) -> bool {
+        let raft = &self.raw.raft;
+        let voters = &self.membership.voters;
+        raft.state == StateRole::Follower
+            && raft.prs().is_singleton()
+            && voters.len() == 1
+            && voters.contains(&self.config.raft_id)
+    }
+
+    /// Whether this very proposal, handed in last, was refused at once.
+    pub fn has_refused(&self, id: ProposalId) -> bool {
+        let last = self.effects.rejected.last();
+        last.is_some_and(|(refused, _)| *refused == RequestId::Proposal(id))
     }
 
     /// Whether an election may begin now, as far as the disk is concerned. A leader always ticks.

@@ -59,7 +59,7 @@ impl Log for std::sync::Arc<Raft> {
                 Box::pin(std::future::ready(Err(ProposeFailure::Refused(text))))
             }
             Some(handle) => {
-                let outcome = handle.propose(reign.term, data);
+                let outcome = handle.propose_chained(reign.term, reign.epoch, data);
                 Box::pin(async move { outcome.await.map(drop).map_err(failure) })
             }
         }

@@ -151,6 +151,9 @@ pub enum ProposeError {
     /// Too much is waiting already.
     #[error("too many changes are waiting; try again later")]
     Overloaded,
+    /// An earlier proposal of its chain was refused.
+    #[error("a change that this one builds on was refused")]
+    ChainBroken,
     /// The replica stops; whether the proposal takes effect is unknown.
     #[error("this manager is stopping; whether the change takes effect is unknown")]
     Stopped,

@@ -67,6 +67,9 @@ pub(crate) struct Driver {
     pub(crate) gauge: DiskGauge,
     pub(crate) status: watch::Sender<Arc<Status>>,
     pub(crate) requests: Requests,
+    /// The chain of proposals whose ground is missing from the log. Chains are used one after the
+    /// other, so the latest broken one is all there is to know.
+    pub(crate) broken_chain: Option<u64>,
     pub(crate) policy: SnapshotPolicy,
     /// The newest snapshot that is durable.
     pub(crate) newest: Option<SnapshotInfo>,
@@ -179,8 +182,15 @@ impl Driver {
     }
 
     fn propose(&mut self, proposal: Proposal) {
-        let Proposal { term, data, reply } = proposal;
-        let refused = if self.gauge.is_full() {
+        let Proposal {
+            term,
+            chain,
+            data,
+            reply,
+        } = proposal;
+        let refused = if chain.is_some() && chain == self.broken_chain {
+            Some(ProposeError::ChainBroken)
+        } else if self.gauge.is_full() {
             Some(ProposeError::DiskFull)
         } else if self.handed_out - self.applied > APPLY_LAG_ENTRIES_MAX {
             Some(ProposeError::Overloaded)
@@ -188,12 +198,16 @@ impl Driver {
             None
         };
         if let Some(why) = refused {
+            self.broken_chain = chain.or(self.broken_chain);
             // A caller that gave up does not want the answer.
             let _gone = reply.send(Err(why));
             return;
         }
         let id = self.requests.add(Waiter::Proposal(reply));
         self.consensus.handle(Input::Propose { id, term, data });
+        if self.consensus.has_refused(id) {
+            self.broken_chain = chain.or(self.broken_chain);
+        }
     }
 
     fn control(&mut self, control: Control) -> ControlFlow<()> {

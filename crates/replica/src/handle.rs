@@ -36,6 +36,8 @@ const TRANSFER_RETRY: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Proposal {
     pub(crate) term: u64,
+    /// Proposals that build on each other; `None` stands alone.
+    pub(crate) chain: Option<u64>,
     pub(crate) data: Bytes,
     pub(crate) reply: oneshot::Sender<Result<u64, ProposeError>>,
 }
@@ -109,8 +111,33 @@ impl Handle {
         term: u64,
         data: Bytes,
     ) -> impl Future<Output = Result<u64, ProposeError>> + Send + use<> {
+        self.submit(term, None, data)
+    }
+
+    /// The same for a proposal that builds on the earlier ones of its chain: once one of a chain
+    /// is refused, so are all later ones, because their ground is missing from the log.
+    pub fn propose_chained(
+        &self,
+        term: u64,
+        chain: u64,
+        data: Bytes,
+    ) -> impl Future<Output = Result<u64, ProposeError>> + Send + use<> {
+        self.submit(term, Some(chain), data)
+    }
+
+    fn submit(
+        &self,
+        term: u64,
+        chain: Option<u64>,
+        data: Bytes,
+    ) -> impl Future<Output = Result<u64, ProposeError>> + Send + use<> {
         let (reply, answer) = oneshot::channel();
-        let queued = self.proposals.try_send(Proposal { term, data, reply });
+        let queued = self.proposals.try_send(Proposal {
+            term,
+            chain,
+            data,
+            reply,
+        });
         async move {
             match queued {
                 Ok(()) => answer.await.unwrap_or(Err(ProposeError::Stopped)),

@@ -335,6 +335,7 @@ fn run<S: StateMachine>(
     let driver = Driver {
         policy: SnapshotPolicy::new(&config),
         requests: Requests::default(),
+        broken_chain: None,
         log: log_tasks,
         apply: apply_tasks,
         handed_out: applied,

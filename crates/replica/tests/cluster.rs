@@ -280,6 +280,21 @@ async fn a_single_manager_with_a_full_disk_refuses_writes_and_goes_on_when_there
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_proposal_takes_the_later_ones_of_its_chain_with_it() {
+    let cluster = Cluster::of(1, plain).await;
+    let leader = cluster.leader().await;
+    let term = leader.status_now().term;
+    let stale = leader.propose_chained(term + 1, 7, "stale".into());
+    let built_on_it = leader.propose_chained(term, 7, "lost ground".into());
+    let next_chain = leader.propose_chained(term, 8, "afresh".into());
+    assert!(stale.await.is_err());
+    assert_eq!(built_on_it.await, Err(ProposeError::ChainBroken));
+    let index = next_chain.await.unwrap();
+    let entries = cluster.agree_on(index).await;
+    assert_eq!(entries.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_sync_stops_the_replica_and_nothing_is_acknowledged() {
     let cluster = Cluster::of(1, plain).await;
     let leader = cluster.leader().await;
