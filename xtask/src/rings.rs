@@ -34,7 +34,6 @@ const RINGS: [&[&str]; 4] = [
         "node",
     ],
     &[
-        "testkit",
         "integration",
         "xtask",
         "swarmd",
