@@ -68,6 +68,16 @@ fn already(dir: &StateDir, action: &'static str) -> Result<(), NodeError> {
     }
 }
 
+/// Whether the manager's port can be had, before anything is made that would have to be undone.
+fn check_port(addresses: &Addresses) -> Result<(), NodeError> {
+    let listen = addresses.listen;
+    let failed = |e| transport::BindError::new(listen.to_string(), e);
+    std::net::TcpListener::bind(listen)
+        .map(drop)
+        .map_err(failed)?;
+    Ok(())
+}
+
 fn peer(addr: &str) -> Peer {
     Peer {
         node: None,
@@ -84,6 +94,7 @@ async fn begin(
     match &config.start {
         Start::Init => {
             already(dir, "init")?;
+            check_port(addresses)?;
             let founded = found::found(dir, config.availability)?;
             let managers = vec![peer(&addresses.advertise)];
             let origin = Some(Origin::Found(founded.seed));
@@ -96,6 +107,9 @@ async fn begin(
         Start::Join { token, addr } => {
             already(dir, "join")?;
             let credentials = enroll::first(addr, token, config.availability).await?;
+            if credentials.identity.role == NodeRole::Manager {
+                check_port(addresses)?;
+            }
             files::store(dir, &credentials)?;
             dir.bind_cluster(&credentials.identity.cluster_id.to_string())?;
             let manager = credentials.identity.role == NodeRole::Manager;

@@ -84,7 +84,9 @@ pub enum BindError {
 // === impl BindError ===
 
 impl BindError {
-    pub(crate) fn new(addr: String, source: io::Error) -> Self {
+    /// The error of an address that could not be bound.
+    #[must_use]
+    pub fn new(addr: String, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::AddrInUse => Self::InUse { addr },
             io::ErrorKind::AddrNotAvailable => Self::NoSuchAddress { addr },
