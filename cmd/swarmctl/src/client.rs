@@ -82,16 +82,20 @@ impl Client {
 ///
 /// # Errors
 /// If the cluster refuses or does not answer; `attempt` is a verb with its object.
-pub async fn call<T, F>(attempt: &str, answer: F) -> Result<T>
-where
-    F: Future<Output = Result<Response<T>, Status>>,
-{
-    match tokio::time::timeout(CALL_TIMEOUT, answer).await {
-        Ok(Ok(response)) => Ok(response.into_inner()),
-        Ok(Err(status)) => Err(CliError::call(attempt, &lost(status))),
-        Err(_) => {
-            let text = format!("no answer within {} seconds", CALL_TIMEOUT.as_secs());
-            Err(CliError::call(attempt, &Status::unavailable(text)))
+pub fn call<'a, T: 'a>(
+    attempt: &'a str,
+    answer: impl Future<Output = Result<Response<T>, Status>> + 'a,
+) -> impl Future<Output = Result<T>> + 'a {
+    // Requests are large and travel inside the future; a box keeps the callers' futures small.
+    let answer = Box::pin(answer);
+    async move {
+        match tokio::time::timeout(CALL_TIMEOUT, answer).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(CliError::call(attempt, &lost(status))),
+            Err(_) => {
+                let text = format!("no answer within {} seconds", CALL_TIMEOUT.as_secs());
+                Err(CliError::call(attempt, &Status::unavailable(text)))
+            }
         }
     }
 }

@@ -91,6 +91,11 @@ impl CliError {
         }
     }
 
+    /// Whether nobody reads the output any more.
+    pub fn is_closed_output(&self) -> bool {
+        matches!(self, Self::Output(e) if e.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+
     /// Whether the same call may succeed a little later.
     pub fn is_passing(&self) -> bool {
         let Self::Call { code, .. } = self else {

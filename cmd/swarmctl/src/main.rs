@@ -30,7 +30,10 @@ async fn main() -> ExitCode {
     match cli.run().await {
         Ok(()) => ExitCode::from(error::EXIT_DONE),
         Err(error) => {
-            eprintln!("swarmctl: {error}");
+            // Whoever closed the output early has seen enough.
+            if !error.is_closed_output() {
+                eprintln!("swarmctl: {error}");
+            }
             ExitCode::from(error.exit_code())
         }
     }

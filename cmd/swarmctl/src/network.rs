@@ -97,6 +97,7 @@ async fn ls(client: &Client, args: &ListArgs) -> Result<()> {
             ("Scope", "SCOPE"),
         ],
         extra: &[],
+        table: None,
         rows: networks.iter().map(row).collect(),
     };
     out::print(&listing.render(args)?)

@@ -197,6 +197,7 @@ fn listing(kind: Kind, entries: &[Entry], now: types::Timestamp) -> Listing {
     Listing {
         columns,
         extra: &[("Labels", "LABELS")],
+        table: None,
         rows: entries.iter().map(row).collect(),
     }
 }

@@ -90,7 +90,7 @@ fn ambiguous<'a, T: Named + 'a>(wanted: &str, found: impl Iterator<Item = &'a T>
 }
 
 macro_rules! lookup {
-    ($(#[$doc:meta])* $name:ident, $type:ty, $list:ident, $request:ident, $filters:ident, $field:ident) => {
+    ($(#[$doc:meta])* $name:ident, $type:ty, $list:ident, $request:ident, $filters:ident, $field:ident $(, $unset:ident)?) => {
         $(#[$doc])*
         pub async fn $name(client: &Client, wanted: &str) -> Result<$type> {
             use api::$filters::Filters;
@@ -100,7 +100,7 @@ macro_rules! lookup {
                 Filters { names: vec![wanted.to_owned()], ..Filters::default() },
                 Filters { id_prefixes: vec![wanted.to_owned()], ..Filters::default() },
             ] {
-                let request = api::$request { filters: Some(filters), ..<_>::default() };
+                let request = api::$request { filters: Some(filters) $(, $unset: None)? };
                 let listed = call(&attempt, client.control().$list(request)).await?.$field;
                 found.extend(listed);
             }
@@ -137,7 +137,7 @@ lookup!(
     ///
     /// # Errors
     /// If there is none or several.
-    network, api::Network, list_networks, ListNetworksRequest, list_networks_request, networks
+    network, api::Network, list_networks, ListNetworksRequest, list_networks_request, networks, appdata
 );
 lookup!(
     other_node,

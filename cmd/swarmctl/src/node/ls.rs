@@ -21,6 +21,10 @@ pub struct LsArgs {
 
 const FILTERS: [&str; 6] = ["id", "name", "label", "node.label", "role", "membership"];
 
+/// Marks this node; scripts that ask for a field get it without the mark.
+const TABLE: &str = "{{.ID}}{{if eq .Self true}} *{{end}}\t{{.Hostname}}\t{{.Status}}\t\
+                     {{.Availability}}\t{{.ManagerStatus}}\t{{.EngineVersion}}";
+
 /// Lists the nodes.
 ///
 /// # Errors
@@ -76,6 +80,7 @@ fn listing(nodes: &[Node], own: &str) -> Listing {
             ("TLSStatus", "TLS STATUS"),
             ("Addr", "ADDRESS"),
         ],
+        table: Some(TABLE),
         rows: nodes.iter().map(|node| row(node, own)).collect(),
     }
 }
@@ -90,11 +95,9 @@ fn row(node: &Node, own: &str) -> Row {
         .unwrap_or_default();
     let engine = node.description.as_ref().and_then(|d| d.engine.as_ref());
     let itself = node.id == own;
-    // The mark is part of the column in the table only; scripts want the bare id.
-    let mark = if itself { " *" } else { "" };
     let mut row = Row::new();
     row.insert("ID".into(), json!(node.id));
-    row.insert("Hostname".into(), format!("{}{mark}", node.name()).into());
+    row.insert("Hostname".into(), node.name().into());
     row.insert("Status".into(), capital(state.as_str_name()).into());
     row.insert(
         "Availability".into(),
@@ -164,9 +167,9 @@ mod tests {
         let nodes = [node("n1", "alpha", Some(leader)), node("n2", "beta", None)];
         let text = listing(&nodes, "n1").render(&ListArgs::default()).unwrap();
         let expected = "\
-ID   HOSTNAME   STATUS   AVAILABILITY   MANAGER STATUS   ENGINE VERSION
-n1   alpha *    Ready    Active         Leader
-n2   beta       Ready    Active
+ID     HOSTNAME   STATUS   AVAILABILITY   MANAGER STATUS   ENGINE VERSION
+n1 *   alpha      Ready    Active         Leader
+n2     beta       Ready    Active
 ";
         assert_eq!(text, expected);
     }

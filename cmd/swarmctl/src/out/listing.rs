@@ -32,6 +32,8 @@ pub struct Listing {
     pub columns: &'static [(&'static str, &'static str)],
     /// Field and header of what only templates show.
     pub extra: &'static [(&'static str, &'static str)],
+    /// Template of the default table where a column is more than a field.
+    pub table: Option<&'static str>,
     /// The objects.
     pub rows: Vec<Row>,
 }
@@ -49,7 +51,10 @@ impl Listing {
             return Ok(lines(self.rows.iter().map(|row| cell(row, QUIET_FIELD))));
         }
         match args.format.as_deref() {
-            None | Some("" | "table") => Ok(self.table()),
+            None | Some("" | "table") => match self.table {
+                Some(template) => self.template_table(template),
+                None => Ok(self.table()),
+            },
             Some("json") => Ok(lines(
                 self.rows
                     .iter()
@@ -152,6 +157,7 @@ mod tests {
         Listing {
             columns: &[("ID", "ID"), ("Name", "NAME")],
             extra: &[("Labels", "LABELS")],
+            table: None,
             rows: vec![row("x1", "web"), row("y2", "database")],
         }
     }

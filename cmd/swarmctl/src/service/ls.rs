@@ -105,6 +105,7 @@ fn listing(
             ("Ports", "PORTS"),
         ],
         extra: &[("Labels", "LABELS")],
+        table: None,
         rows: services.iter().map(row).collect(),
     }
 }

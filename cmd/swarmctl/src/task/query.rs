@@ -1,6 +1,6 @@
 //! Reading tasks page by page, with Docker's filters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use wire::api::{self, Task, TaskState};
@@ -82,14 +82,14 @@ impl Query {
     /// # Errors
     /// If the cluster cannot be asked or the format makes no sense.
     pub async fn print(&self, client: &Client, args: &QueryArgs) -> Result<()> {
-        let mut tasks = stream(client, &self.filters).await?;
+        let mut tasks = stream(client, &self.filters, args.list.quiet).await?;
         if self.outdated_only {
             let current = api::list_tasks_request::Filters {
                 up_to_date: true,
                 ..self.filters.clone()
             };
-            let current = stream(client, &current).await?;
-            let current: Vec<_> = current.into_iter().map(|t| t.id).collect();
+            let current = stream(client, &current, true).await?;
+            let current: BTreeSet<_> = current.into_iter().map(|t| t.id).collect();
             tasks.retain(|t| !current.contains(&t.id));
         }
         let quiet = args.list.quiet || args.no_resolve;
@@ -118,17 +118,19 @@ impl Query {
     }
 }
 
-/// All tasks that pass the filters.
+/// All tasks that pass the filters; a `summary` leaves their specs out.
 ///
 /// # Errors
 /// If the cluster cannot be asked.
 pub async fn stream(
     client: &Client,
     filters: &api::list_tasks_request::Filters,
+    summary: bool,
 ) -> Result<Vec<Task>> {
     const ATTEMPT: &str = "list the tasks";
     let request = StreamTasksRequest {
         filters: Some(filters.clone()),
+        summary,
         ..<_>::default()
     };
     let mut pages = call(ATTEMPT, client.cluster().stream_tasks(request)).await?;

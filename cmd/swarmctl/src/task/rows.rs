@@ -65,6 +65,7 @@ pub fn listing(mut tasks: Vec<Task>, view: &View) -> Listing {
             ("Ports", "PORTS"),
         ],
         extra: &[],
+        table: None,
         rows,
     }
 }

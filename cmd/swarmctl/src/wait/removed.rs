@@ -6,9 +6,10 @@ use tokio::time::{Instant, sleep};
 use wire::api::{self, TaskState};
 
 use super::WaitArgs;
-use crate::client::{Client, call};
+use crate::client::Client;
 use crate::error::{CliError, Result};
 use crate::out::human;
+use crate::task::query;
 
 /// How often tasks are counted.
 const POLL: Duration = Duration::from_millis(300);
@@ -30,12 +31,7 @@ pub async fn gone(
     let began = Instant::now();
     let mut shown = usize::MAX;
     loop {
-        let request = api::ListTasksRequest {
-            filters: Some(filters.clone()),
-        };
-        let tasks = call("count the tasks", client.control().list_tasks(request))
-            .await?
-            .tasks;
+        let tasks = query::stream(client, &filters, true).await?;
         let left = tasks.iter().filter(|t| may_run(t)).count();
         if left != shown && !args.quiet {
             eprintln!("{what}: {left} tasks still run");

@@ -34,8 +34,8 @@ pub fn summary(watched: &Watched, now: Option<Duration>) -> String {
         (Some(Verdict::Failed(why)), _) => format!("failed: {why}"),
         (None, Some(at)) => match now {
             Some(now) => {
-                let left = at.saturating_sub(now).as_secs() + 1;
-                format!("verify: waiting {left} seconds to verify that tasks are stable")
+                let left = human::duration(at.saturating_sub(now) + Duration::from_secs(1));
+                format!("verify: waiting {left} to verify that tasks are stable")
             }
             None => format!("verify: {counts}"),
         },

@@ -2,4 +2,5 @@
 
 mod commands;
 mod completions;
+#[cfg(test)]
 mod fake;
