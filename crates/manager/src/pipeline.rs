@@ -92,6 +92,7 @@ impl Pass<'_> {
     /// Runs every stage once. Returns false when the reign is over.
     fn run(&mut self) -> bool {
         self.wake_at = None;
+        let mut changed = false;
         for at in 0..self.stages.len() {
             let plan = self.stages[at].plan(&self.head, clock::now(), &mut self.entropy);
             let planned = plan.steps.len();
@@ -105,6 +106,7 @@ impl Pass<'_> {
                 return false;
             };
             tracing::debug!(stage = self.stages[at].name(), planned, dropped, "planned");
+            changed |= planned > dropped;
             for proposal in proposals {
                 // The receiver ends with the leadership, and so does this loop.
                 let _gone = self.proposals.blocking_send(proposal);
@@ -113,6 +115,10 @@ impl Pass<'_> {
             if !self.refresh(Some(Instant::now())) {
                 return false;
             }
+        }
+        if changed {
+            // Stages that planned before the change have seen it by now, but not acted on it.
+            self.wake_at = Some(clock::now());
         }
         true
     }
