@@ -8,8 +8,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use consensus::{RaftId, Role};
-use replica::{Handle, Status};
+use replica::{Handle, ProposeError, Status};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -23,11 +24,8 @@ use crate::quorum::Quorum;
 use crate::roles;
 use crate::seed::{self, Seed};
 
-/// How long a learner may take to catch up before the attempt is logged and begun again.
-const CATCH_UP_MAX: Duration = Duration::from_secs(60);
-
-/// How often the members are looked through for learners.
-const LEARNERS_PERIOD: Duration = Duration::from_millis(200);
+/// How often learners are tried for votes.
+const LEARNERS_PERIOD: Duration = Duration::from_millis(100);
 
 /// Proposals of the pipeline whose outcome is awaited; the ledger bounds what is in flight.
 const OUTCOMES_QUEUE: usize = 4_096;
@@ -89,7 +87,6 @@ impl Leader {
             let reign = Reign { term, epoch };
             tracing::info!(term, "this manager leads");
             let end = self.reign(reign, &stop).await;
-            self.ready.send_replace(false);
             self.ledger.follow();
             self.logs.reset();
             tracing::info!(term, why = %end, "leadership ended");
@@ -107,9 +104,16 @@ impl Leader {
         }
     }
 
-    /// Waits until everything that the log did take is applied.
+    /// Waits until everything that the log did take is applied: the next view builds on it.
     async fn settle(&self) {
         tokio::time::sleep(REIGN_PAUSE).await;
+        // What was proposed before the first round is in the log by then, or refused; by the
+        // second, the status says so. No term is 0, so these are refused themselves.
+        for _ in 0..2 {
+            while let Err(ProposeError::Overloaded) = self.handle.propose(0, Bytes::new()).await {
+                tokio::time::sleep(REIGN_PAUSE).await;
+            }
+        }
         let mut status = self.handle.status();
         let target = status.borrow().last;
         let settled = |s: &Arc<Status>| s.applied >= target || s.role != Role::Leader;
@@ -119,6 +123,7 @@ impl Leader {
 
     async fn reign(&self, reign: Reign, stop: &CancellationToken) -> End {
         self.ledger.lead(reign);
+        self.logs.reset();
         if let Err(why) = seed::plant(&self.ledger, self.seed.as_ref(), self.own).await {
             return End::Refused(why);
         }
@@ -139,6 +144,8 @@ impl Leader {
             }),
             () = stop.cancelled() => End::Stopped,
         };
+        // From here on nothing is answered as the leader, however long the parts take to end.
+        self.ready.send_replace(false);
         // The pipeline's thread ends when its reign is over in the ledger.
         self.ledger.follow();
         parts.shutdown().await;
@@ -167,6 +174,11 @@ impl Leader {
         parts.spawn(async move {
             roles::run(ledger, quorum, own).await;
             "role manager"
+        });
+        let logs = self.logs.clone();
+        parts.spawn(async move {
+            logs.watch_removals().await;
+            "log broker"
         });
         let handle = self.handle.clone();
         parts.spawn(async move {
@@ -202,17 +214,18 @@ async fn watch_outcomes(mut outcomes: mpsc::Receiver<Proposal>) {
     std::future::pending().await
 }
 
-/// Makes voters of learners that have caught up.
+/// Makes voters of learners that have caught up. One that never does keeps none from voting.
 async fn promote_learners(handle: Handle) {
     loop {
-        let learner: Option<RaftId> = {
+        let learners: Vec<RaftId> = {
             let status = handle.status_now();
-            status.membership.learners.iter().next().copied()
+            status.membership.learners.iter().copied().collect()
         };
-        if let Some(id) = learner {
-            match handle.promote_when_caught_up(id, CATCH_UP_MAX).await {
+        for id in learners {
+            // Once: a refusal is answered at once, and the next round asks again.
+            match handle.promote_when_caught_up(id, Duration::ZERO).await {
                 Ok(_) => tracing::info!(member = id.get(), "a new manager votes"),
-                Err(error) => tracing::debug!(%error, "a learner cannot vote yet"),
+                Err(error) => tracing::trace!(%error, "a learner cannot vote yet"),
             }
         }
         tokio::time::sleep(LEARNERS_PERIOD).await;

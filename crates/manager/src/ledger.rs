@@ -5,12 +5,15 @@
 //! hands the encoded transaction to the log while it still holds the view, so that the order of
 //! the log is the order of the drafts, and waits for the commit afterwards.
 
+use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use store::{Commit, Draft, History, Plan, Resume, Speculative, State, Transaction};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use types::Timestamp;
 
@@ -72,6 +75,32 @@ pub enum WriteError<E> {
     /// The log did not take it, or its fate is unknown.
     #[error(transparent)]
     Log(ProposeFailure),
+}
+
+/// A proposal that is seen through although whoever made it has gone: a refusal that nobody hears
+/// of would leave in the speculative view what is not in the log.
+struct Followed(Option<Proposal>);
+
+impl Future for Followed {
+    type Output = Result<(), ProposeFailure>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(proposal) = self.0.as_mut() else {
+            return Poll::Ready(Err(ProposeFailure::Unknown));
+        };
+        let outcome = std::task::ready!(proposal.as_mut().poll(cx));
+        self.0 = None;
+        Poll::Ready(outcome)
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        // Without a runtime the manager is ending, and its view with it.
+        if let (Some(proposal), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(proposal);
+        }
+    }
 }
 
 struct Leading {
@@ -171,27 +200,44 @@ impl Ledger {
         &self,
         edit: impl FnOnce(&mut Draft) -> Result<R, E>,
     ) -> Result<R, WriteError<E>> {
-        self.wait_for_room().await;
-        let (result, proposal) = self.draft(edit)?;
+        let mut edit = Some(edit);
+        let (result, proposal) = loop {
+            let room = self.room.notified();
+            if let Some(drafted) = self.draft(&mut edit)? {
+                break drafted;
+            }
+            room.await;
+        };
         match proposal {
             None => Ok(result),
             Some(proposal) => proposal.await.map(|()| result).map_err(WriteError::Log),
         }
     }
 
+    /// Drafts and proposes; `None` while too much is in flight, and then `edit` is untouched.
+    #[expect(
+        clippy::type_complexity,
+        reason = "a result, and what was proposed if anything was"
+    )]
     fn draft<R, E>(
         &self,
-        edit: impl FnOnce(&mut Draft) -> Result<R, E>,
-    ) -> Result<(R, Option<Proposal>), WriteError<E>> {
+        edit: &mut Option<impl FnOnce(&mut Draft) -> Result<R, E>>,
+    ) -> Result<Option<(R, Option<Proposal>)>, WriteError<E>> {
         let mut guard = self.leading();
         let leading = guard.as_mut().ok_or(WriteError::NotLeader)?;
+        if leading.view.in_flight() >= IN_FLIGHT_MAX {
+            return Ok(None);
+        }
+        let Some(edit) = edit.take() else {
+            return Ok(None);
+        };
         let mut draft = Draft::new(leading.view.head(), clock::now());
         let result = edit(&mut draft).map_err(WriteError::Refused)?;
         if draft.is_empty() {
-            return Ok((result, None));
+            return Ok(Some((result, None)));
         }
         let proposal = self.accept(leading, draft);
-        Ok((result, Some(proposal)))
+        Ok(Some((result, Some(proposal))))
     }
 
     fn accept(&self, leading: &mut Leading, draft: Draft) -> Proposal {
@@ -201,13 +247,13 @@ impl Ledger {
         let outcome = self.log.propose(reign, (self.encode)(&tx));
         self.moved.notify_all();
         let refused = self.refused.clone();
-        Box::pin(async move {
+        Box::pin(Followed(Some(Box::pin(async move {
             let outcome = outcome.await;
             if let Err(ProposeFailure::Refused(why)) = &outcome {
                 refused.send_replace(Some((reign, why.clone())));
             }
             outcome
-        })
+        }))))
     }
 
     /// Waits until the log refused a proposal of a reign, and says why it did. What was drafted
@@ -218,17 +264,6 @@ impl Ledger {
         match refused.wait_for(of_reign).await.map(|r| r.clone()) {
             Ok(Some((_, why))) => why,
             _ => std::future::pending().await,
-        }
-    }
-
-    async fn wait_for_room(&self) {
-        loop {
-            let room = self.room.notified();
-            let full = |l: &Leading| l.view.in_flight() >= IN_FLIGHT_MAX;
-            if !self.leading().as_ref().is_some_and(full) {
-                return;
-            }
-            room.await;
         }
     }
 

@@ -41,6 +41,10 @@ const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Largest message between managers, and from agents that report many tasks at once.
 const BULK_BYTES_MAX: usize = 64 << 20;
 
+/// How long a manager may take to let another one in: it waits for a leader, perhaps for another
+/// change of the members, and for a quorum.
+const JOIN_MAX: Duration = Duration::from_secs(20);
+
 /// What becomes of the replicated log when a manager starts.
 #[derive(Clone)]
 pub enum Origin {
@@ -172,11 +176,11 @@ async fn join(config: &ManagerConfig, addrs: &[String]) -> Result<RaftId, StartE
 async fn join_through(dialer: &Dialer, addr: &str, own: &str) -> Result<RaftId, String> {
     let channel = dialer.connect(addr).await.map_err(|e| e.to_string())?;
     let mut client = api::raft_membership_client::RaftMembershipClient::new(channel);
-    let reply = client
-        .join(api::JoinRequest {
-            addr: own.to_owned(),
-        })
-        .await;
+    let request = api::JoinRequest {
+        addr: own.to_owned(),
+    };
+    let reply = tokio::time::timeout(JOIN_MAX, client.join(request)).await;
+    let reply = reply.map_err(|_| format!("{addr}: no answer in time"))?;
     let reply = reply.map_err(|e| format!("{addr}: {}", e.message()))?;
     RaftId::new(reply.into_inner().raft_id)
         .ok_or_else(|| format!("{addr} answered without an identity"))
@@ -261,7 +265,7 @@ impl Manager {
             cluster: ClusterApi::new(ledger.clone(), quorum.clone(), own),
             dispatch: DispatchApi::new(),
             logs: LogBroker::new(ledger.clone()),
-            membership: MembershipApi::new(quorum.clone()),
+            membership: MembershipApi::new(ledger.clone(), quorum.clone()),
             raft,
             watch: WatchApi::new(ledger.clone()),
         };

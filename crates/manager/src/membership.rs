@@ -3,23 +3,64 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use store::State;
 use tonic::{Request, Response, Status};
 use transport::Caller;
+use types::node::Membership;
+use types::{NodeId, NodeRole};
 use wire::api;
 
+use crate::ledger::Ledger;
 use crate::quorum::{Member, Quorum, member_of, survives_without};
 
 /// Serves `RaftMembership` and `Health`.
 #[derive(Clone)]
 pub struct MembershipApi {
+    ledger: Arc<Ledger>,
     quorum: Arc<dyn Quorum>,
 }
 
 impl MembershipApi {
     /// Serves for a manager.
-    pub fn new(quorum: Arc<dyn Quorum>) -> Self {
-        Self { quorum }
+    pub fn new(ledger: Arc<Ledger>, quorum: Arc<dyn Quorum>) -> Self {
+        Self { ledger, quorum }
     }
+}
+
+/// A certificate says what a node was when it was signed. Who may join the log is what the tables
+/// say now: a manager that was demoted or removed must not come back by its old certificate.
+fn check_may_join(state: &State, id: NodeId) -> Result<(), Status> {
+    let Some(node) = state.nodes().get(id) else {
+        let text = format!("node {id} is not known to the cluster; join with a manager token");
+        return Err(Status::permission_denied(text));
+    };
+    if node.role != NodeRole::Manager || node.spec.desired_role != NodeRole::Manager {
+        let text = format!("node {id} is a worker; promote it first");
+        return Err(Status::permission_denied(text));
+    }
+    if node.spec.membership != Membership::Accepted {
+        let text = format!("node {id} is not accepted into the cluster yet; accept it first");
+        return Err(Status::failed_precondition(text));
+    }
+    Ok(())
+}
+
+/// An address that others can dial, with the host that the call came from where none is given.
+fn reachable_addr(addr: &str, from: Option<&str>) -> Result<String, Status> {
+    let addr = with_host(addr, from);
+    let port = addr.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    let port = port.and_then(|(_, port)| port.parse::<u16>().ok());
+    let named = addr
+        .parse::<SocketAddr>()
+        .is_ok_and(|a| a.ip().is_unspecified());
+    if port.is_none_or(|p| p == 0) || named {
+        let text = format!(
+            "addr: {addr:?} is no address at which other managers reach this one; expected \
+             HOST:PORT"
+        );
+        return Err(Status::invalid_argument(text));
+    }
+    Ok(addr)
 }
 
 fn shown(member: &Member) -> api::RaftMember {
@@ -47,7 +88,8 @@ impl api::raft_membership_server::RaftMembership for MembershipApi {
     ) -> Result<Response<api::JoinResponse>, Status> {
         let caller = Caller::of(&request)?;
         let node = caller.node_id()?;
-        let addr = with_host(&request.get_ref().addr, caller.remote_addr.as_deref());
+        let addr = reachable_addr(&request.get_ref().addr, caller.remote_addr.as_deref())?;
+        check_may_join(&self.ledger.state(), node)?;
         let joined = self
             .quorum
             .join(node, addr)
@@ -77,11 +119,13 @@ impl api::raft_membership_server::RaftMembership for MembershipApi {
             let text = "the remaining managers would have no quorum; promote another node first";
             return Err(Status::failed_precondition(text));
         }
-        let removed = if member.leader {
-            self.quorum.transfer(None).await
-        } else {
-            self.quorum.remove(member.raft_id).await
-        };
+        if member.leader {
+            let given = self.quorum.transfer(None).await;
+            given.map_err(Status::failed_precondition)?;
+            let text = "this manager led; another one does now and can take it out: ask again";
+            return Err(Status::unavailable(text));
+        }
+        let removed = self.quorum.remove(member.raft_id).await;
         removed.map_err(Status::failed_precondition)?;
         Ok(Response::new(api::LeaveResponse {}))
     }
@@ -139,5 +183,14 @@ mod tests {
         assert_eq!(with_host("10.0.0.1:2377", from), "10.0.0.1:2377");
         assert_eq!(with_host("manager:2377", from), "manager:2377");
         assert_eq!(with_host("0.0.0.0:2377", None), "0.0.0.0:2377");
+    }
+
+    #[test]
+    fn an_address_that_nobody_can_dial_is_refused() {
+        for bad in ["", "manager", ":2377", "10.0.0.1:0", "0.0.0.0:2377", "m:x"] {
+            let refused = reachable_addr(bad, None).unwrap_err();
+            assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{bad:?}");
+        }
+        assert_eq!(reachable_addr("m:1", None).unwrap(), "m:1");
     }
 }

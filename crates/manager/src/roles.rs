@@ -43,10 +43,11 @@ fn duties(state: &State, members: &[Member], own: NodeId) -> Vec<Duty> {
             _ => None,
         }
     };
-    let stray = members
-        .iter()
-        .filter(|m| m.node_id != own && state.nodes().get(m.node_id).is_none())
-        .map(|m| Duty::Remove(m.node_id, m.raft_id));
+    let removed = |m: &&Member| state.nodes().get(m.node_id).is_none();
+    let stray = members.iter().filter(removed).map(|m| match m.node_id {
+        id if id == own => Duty::StepDown,
+        id => Duty::Remove(id, m.raft_id),
+    });
     state
         .nodes()
         .iter()
@@ -193,6 +194,11 @@ mod tests {
         use NodeRole::{Manager, Worker};
         let state = state(&[(1, Manager, Manager), (2, Worker, Manager)]);
         assert_eq!(duties(&state, &[member(1)], id(1)), [Duty::Promote(id(2))]);
+        let removed_leader = [member(9), member(1)];
+        assert_eq!(
+            duties(&state, &removed_leader, id(9)),
+            [Duty::Promote(id(2)), Duty::StepDown]
+        );
         let stray = [member(1), member(9)];
         assert_eq!(
             duties(&state, &stray, id(1)),

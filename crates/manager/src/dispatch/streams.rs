@@ -17,13 +17,29 @@ type Item<T> = Result<T, Status>;
 enum Room {
     Session(OwnedPermit<Item<api::SessionMessage>>),
     Assignments(OwnedPermit<Item<api::AssignmentsMessage>>),
+    /// The agent has gone.
     Gone,
+}
+
+impl Room {
+    /// Ends the stream with an error.
+    fn end(self, status: Status) {
+        match self {
+            Self::Session(room) => drop(room.send(Err(status))),
+            Self::Assignments(room) => drop(room.send(Err(status))),
+            Self::Gone => {}
+        }
+    }
 }
 
 /// Open streams by number.
 #[derive(Default)]
 pub(super) struct Streams {
+    /// Streams that can take a message.
     rooms: BTreeMap<StreamId, Room>,
+    /// Streams that end when their last message was taken.
+    ending: BTreeMap<StreamId, Status>,
+    /// Streams whose message was not taken yet.
     waiting: FuturesUnordered<BoxFuture<'static, (StreamId, Room)>>,
     next: u64,
 }
@@ -92,15 +108,12 @@ impl Streams {
             .push(Box::pin(std::future::ready((id, Room::Gone))));
     }
 
-    /// Ends a stream with an error; a message that was not taken yet is lost with it.
+    /// Ends a stream with an error, which comes after the message that was not taken yet.
     pub(super) fn close(&mut self, id: StreamId, status: Status) {
         match self.rooms.remove(&id) {
-            Some(Room::Session(room)) => drop(room.send(Err(status))),
-            Some(Room::Assignments(room)) => drop(room.send(Err(status))),
-            // Its message is still waiting: the stream ends when its sender is dropped.
-            Some(Room::Gone) | None => {}
+            Some(room) => room.end(status),
+            None => drop(self.ending.insert(id, status)),
         }
-        self.rooms.insert(id, Room::Gone);
     }
 
     /// The next stream whose message was taken (true) or whose agent has gone (false).
@@ -108,19 +121,66 @@ impl Streams {
         loop {
             match self.waiting.next().await {
                 None => std::future::pending().await,
-                // It was closed meanwhile: dropping the room ends it.
-                Some((id, _)) if matches!(self.rooms.get(&id), Some(Room::Gone)) => {
-                    self.rooms.remove(&id);
-                }
-                Some((id, Room::Gone)) => {
-                    self.rooms.remove(&id);
-                    return (id, false);
-                }
-                Some((id, room)) => {
-                    self.rooms.insert(id, room);
-                    return (id, true);
-                }
+                Some((id, room)) => match (self.ending.remove(&id), room) {
+                    (Some(status), room) => room.end(status),
+                    (None, Room::Gone) => return (id, false),
+                    (None, room) => {
+                        self.rooms.insert(id, room);
+                        return (id, true);
+                    }
+                },
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::mpsc;
+
+    fn message(session: &str) -> api::SessionMessage {
+        api::SessionMessage {
+            session_id: session.into(),
+            ..Default::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_with_its_error_after_the_message_that_waits() {
+        let mut streams = Streams::default();
+        let (out, mut agent) = mpsc::channel(1);
+        let id = streams.add_session(out);
+        streams.send_session(id, message("a"));
+        streams.close(id, Status::aborted("over"));
+        assert_eq!(agent.recv().await.unwrap().unwrap().session_id, "a");
+        let ended = async { while let Some(Ok(_)) = agent.recv().await {} };
+        tokio::select! {
+            () = ended => {}
+            (id, _) = streams.next_ready() => panic!("{id:?} is closed already"),
+        }
+        assert!(streams.rooms.is_empty() && streams.ending.is_empty());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_a_stream_that_was_closed() {
+        let mut streams = Streams::default();
+        let (out, mut agent) = mpsc::channel(1);
+        let id = streams.add_session(out);
+        streams.close(id, Status::aborted("over"));
+        assert_eq!(agent.recv().await.unwrap().unwrap_err().message(), "over");
+        assert!(agent.recv().await.is_none());
+        assert!(streams.rooms.is_empty() && streams.ending.is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_has_gone_is_noticed_at_the_next_message() {
+        let mut streams = Streams::default();
+        let (out, agent) = mpsc::channel(1);
+        let id = streams.add_session(out);
+        drop(agent);
+        streams.send_session(id, message("a"));
+        assert_eq!(streams.next_ready().await, (id, false));
+        assert!(streams.rooms.is_empty());
     }
 }

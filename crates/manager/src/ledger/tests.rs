@@ -46,6 +46,48 @@ fn create(draft: &mut Draft, name: &str) -> Result<(), store::Dropped> {
     draft.add(store::Step::unguarded(Action::Create(extension.into())))
 }
 
+/// Drafts without waiting for the outcome.
+fn draft(ledger: &Ledger, name: &str) -> Result<Proposal, WriteError<store::Dropped>> {
+    let drafted = ledger.draft(&mut Some(|draft: &mut Draft| create(draft, name)))?;
+    let (_, proposal) = drafted.expect("there is room");
+    Ok(proposal.expect("not empty"))
+}
+
+#[tokio::test]
+async fn a_writer_waits_while_too_much_is_in_flight() {
+    let (log, ledger) = setup();
+    ledger.lead(FIRST);
+    let held: Vec<_> = (0..IN_FLIGHT_MAX)
+        .map(|n| draft(&ledger, &format!("n{n}")).unwrap())
+        .collect();
+    let writer = tokio::spawn({
+        let ledger = ledger.clone();
+        async move { ledger.write(|draft| create(draft, "last")).await }
+    });
+    tokio::task::yield_now().await;
+    assert_eq!(lock(&log.0).len(), IN_FLIGHT_MAX);
+    commit_one(&log, &ledger);
+    while lock(&log.0).len() < IN_FLIGHT_MAX {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..IN_FLIGHT_MAX {
+        commit_one(&log, &ledger);
+    }
+    writer.await.unwrap().unwrap();
+    drop(held);
+}
+
+#[tokio::test]
+async fn a_refusal_is_noticed_although_the_writer_has_gone() {
+    let (log, ledger) = setup();
+    ledger.lead(FIRST);
+    drop(draft(&ledger, "a").unwrap());
+    let (_, done) = lock(&log.0).pop_front().unwrap();
+    let full = ProposeFailure::Refused("the disk is full".into());
+    done.send(Err(full)).unwrap();
+    assert_eq!(ledger.refusal(FIRST).await, "the disk is full");
+}
+
 #[tokio::test]
 async fn a_follower_refuses_to_write() {
     let (_, ledger) = setup();
@@ -57,19 +99,19 @@ async fn a_follower_refuses_to_write() {
 async fn writes_are_seen_by_writers_at_once_and_by_readers_when_committed() {
     let (log, ledger) = setup();
     ledger.lead(FIRST);
-    let (_, first) = ledger.draft(|draft| create(draft, "a")).unwrap();
-    let again = ledger.draft(|draft| create(draft, "a"));
+    let first = draft(&ledger, "a").unwrap();
+    let again = draft(&ledger, "a");
     let Err(WriteError::Refused(store::Dropped::Action(ApplyError::NameTaken { .. }))) = again
     else {
         panic!("the name is taken by a write in flight");
     };
-    let (_, second) = ledger.draft(|draft| create(draft, "b")).unwrap();
+    let second = draft(&ledger, "b").unwrap();
     assert!(ledger.state().extensions().is_empty());
     commit_one(&log, &ledger);
     assert_eq!(ledger.state().extensions().len(), 1);
-    first.unwrap().await.unwrap();
+    first.await.unwrap();
     commit_one(&log, &ledger);
-    second.unwrap().await.unwrap();
+    second.await.unwrap();
     assert_eq!(ledger.state().extensions().len(), 2);
 }
 
@@ -78,7 +120,7 @@ async fn what_was_in_flight_at_deposition_is_applied_if_it_commits_later() {
     let (log, ledger) = setup();
     ledger.lead(FIRST);
     let mut tx = None;
-    ledger.draft(|draft| create(draft, "a")).unwrap();
+    let _lost = draft(&ledger, "a").unwrap();
     let head = ledger.head_after(FIRST, 0, Some(Instant::now())).unwrap();
     let extension = head.state.extensions().iter().next().unwrap().clone();
     tx.replace(Transaction {
@@ -98,9 +140,7 @@ async fn a_cursor_gets_every_commit_once_and_in_order() {
     let (log, ledger) = setup();
     let (_, mut cursor) = ledger.subscribe();
     ledger.lead(FIRST);
-    for name in ["a", "b", "c"] {
-        ledger.draft(|draft| create(draft, name)).unwrap();
-    }
+    let _proposals = ["a", "b", "c"].map(|name| draft(&ledger, name).unwrap());
     let mut held = Vec::new();
     for _ in 0..3 {
         let (term, done) = lock(&log.0).pop_front().unwrap();

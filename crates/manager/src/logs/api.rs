@@ -62,7 +62,7 @@ impl pb::log_broker_server::LogBroker for LogBroker {
         request: Request<pb::ListenSubscriptionsRequest>,
     ) -> Result<Response<Self::ListenSubscriptionsStream>, Status> {
         let node = Caller::of(&request)?.node_id()?;
-        Ok(Response::new(ReceiverStream::new(self.listen(node))))
+        Ok(Response::new(ReceiverStream::new(self.listen(node)?)))
     }
 
     async fn publish_logs(
@@ -70,18 +70,18 @@ impl pb::log_broker_server::LogBroker for LogBroker {
         request: Request<Streaming<pb::PublishLogsMessage>>,
     ) -> Result<Response<pb::PublishLogsResponse>, Status> {
         let node = Caller::of(&request)?.node_id()?;
-        let mut stream = request.into_inner();
-        let mut publishing = Publishing {
+        let cut = self.admit(node)?;
+        let publishing = Publishing {
             broker: self.clone(),
             node,
             open: None,
         };
-        while let Some(message) = stream.message().await? {
-            if publishing.take(message).await? {
-                break;
-            }
+        tokio::select! {
+            done = publishing.run(request.into_inner()) => done,
+            () = cut.cancelled() => Err(Status::aborted(
+                "these logs are not taken any more: the node was removed, or another manager leads",
+            )),
         }
-        Ok(Response::new(pb::PublishLogsResponse {}))
     }
 }
 
@@ -93,14 +93,22 @@ struct Publishing {
 }
 
 impl Publishing {
+    async fn run(
+        mut self,
+        mut stream: Streaming<pb::PublishLogsMessage>,
+    ) -> Result<Response<pb::PublishLogsResponse>, Status> {
+        while let Some(message) = stream.message().await? {
+            if self.take(message).await? {
+                break;
+            }
+        }
+        Ok(Response::new(pb::PublishLogsResponse {}))
+    }
+
     /// Passes one message on. Returns whether it was the last one.
     async fn take(&mut self, message: pb::PublishLogsMessage) -> Result<bool, Status> {
         let events = self.events(&message.subscription_id).await?;
-        let foreign = |m: &pb::LogMessage| {
-            let context = m.context.as_ref();
-            context.is_none_or(|c| c.node_id != self.node.to_string())
-        };
-        if message.messages.iter().any(foreign) {
+        if !self.owns(&message.messages) {
             let text = "a node can publish only its own logs";
             return Err(Status::permission_denied(text));
         }
@@ -112,6 +120,26 @@ impl Publishing {
             self.send(&events, Event::Ended(self.node, None)).await?;
         }
         Ok(message.close)
+    }
+
+    /// Whether all lines are of this node: it says so, and none is of a task of another one. A task
+    /// whose record is gone may still have lines.
+    fn owns(&self, messages: &[pb::LogMessage]) -> bool {
+        let (state, own) = (self.broker.ledger.state(), self.node.to_string());
+        let mut last = "";
+        messages.iter().all(|message| {
+            let Some(context) = message.context.as_ref() else {
+                return false;
+            };
+            if context.task_id != last {
+                last = &context.task_id;
+                let task = last.parse().ok().and_then(|id| state.tasks().get(id));
+                if task.is_some_and(|t| t.node_id != Some(self.node)) {
+                    return false;
+                }
+            }
+            context.node_id == own
+        })
     }
 
     async fn events(&mut self, id: &str) -> Result<mpsc::Sender<Event>, Status> {
@@ -140,8 +168,15 @@ impl Drop for Publishing {
     fn drop(&mut self) {
         if let Some((_, events)) = self.open.take() {
             let event = Event::Ended(self.node, Some("disconnected unexpectedly".into()));
-            // Called from a destructor: if the queue is full, the reader's own limits end it.
-            let _full_or_gone = events.try_send(event);
+            let Err(mpsc::error::TrySendError::Full(event)) = events.try_send(event) else {
+                return;
+            };
+            // The reader is slow. It must hear of it, or it waits for this node for ever.
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(async move {
+                    let _reader_gone = events.send(event).await;
+                });
+            }
         }
     }
 }

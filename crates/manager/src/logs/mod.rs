@@ -2,7 +2,8 @@
 //!
 //! A subscription is pushed to the nodes that run matching tasks; each node opens a stream of
 //! its own to publish. Queues are bounded: a reader that is slow slows the nodes down and costs
-//! no memory. A node that cannot be reached costs its own lines and a warning.
+//! no memory. A node that cannot be reached costs its own lines and a warning; one that was
+//! removed is cut off.
 
 mod api;
 mod subscription;
@@ -10,13 +11,15 @@ mod subscription;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use store::State;
+use store::{Change, State};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use types::{Node, NodeId, Task, TaskState};
+use types::{Entropy, Node, NodeId, Task, TaskState};
 use wire::api as pb;
 
-use crate::ledger::Ledger;
+use crate::entropy::SystemEntropy;
+use crate::ledger::{Ledger, News};
 
 /// Batches of lines waiting for a reader. With the agents' batches of up to 64 KiB this bounds
 /// a subscription to a few megabytes.
@@ -41,6 +44,8 @@ enum Event {
 struct Subscription {
     message: pb::SubscriptionMessage,
     events: mpsc::Sender<Event>,
+    /// Cancelled when another manager leads.
+    over: CancellationToken,
 }
 
 type Listener = mpsc::Sender<Result<pb::SubscriptionMessage, Status>>;
@@ -49,7 +54,20 @@ type Listener = mpsc::Sender<Result<pb::SubscriptionMessage, Status>>;
 struct Parties {
     subscriptions: BTreeMap<String, Arc<Subscription>>,
     listeners: BTreeMap<NodeId, Listener>,
-    next_id: u64,
+    /// Open streams of lines, by node, to be cut off when the node is removed.
+    publishing: BTreeMap<NodeId, CancellationToken>,
+    /// Ends with the reign.
+    over: CancellationToken,
+}
+
+impl Parties {
+    /// Cuts a node off.
+    fn forget(&mut self, node: NodeId) {
+        self.listeners.remove(&node);
+        if let Some(cut) = self.publishing.remove(&node) {
+            cut.cancel();
+        }
+    }
 }
 
 /// The log broker of a leader.
@@ -70,7 +88,58 @@ impl LogBroker {
 
     /// Ends every subscription and every listener: another manager leads now.
     pub fn reset(&self) {
-        *self.parties() = Parties::default();
+        let ended = std::mem::take(&mut *self.parties());
+        ended.over.cancel();
+        for cut in ended.publishing.values() {
+            cut.cancel();
+        }
+    }
+
+    /// Cuts removed nodes off, as long as this manager leads. Runs until it is dropped.
+    pub async fn watch_removals(self) {
+        let (_, mut cursor) = self.ledger.subscribe();
+        while let Some(news) = cursor.next().await {
+            match news {
+                News::Commits(commits, _) => {
+                    for change in commits.iter().flat_map(|c| &c.changes) {
+                        match change {
+                            Change::Node(diff) if diff.new.is_none() => {
+                                self.parties().forget(diff.latest().id);
+                            }
+                            _ => {}
+                        }
+                    }
+                }
+                News::Afresh(state) => self.forget_unknown(&state),
+            }
+        }
+    }
+
+    fn forget_unknown(&self, state: &State) {
+        let mut parties = self.parties();
+        let known = parties.listeners.keys().chain(parties.publishing.keys());
+        let gone: Vec<_> = known
+            .copied()
+            .filter(|id| !state.nodes().contains(*id))
+            .collect();
+        gone.into_iter().for_each(|id| parties.forget(id));
+    }
+
+    /// What ends when a node's lines must not be taken any more.
+    ///
+    /// The node's record is looked at afterwards, so that a removal is never missed.
+    fn admit(&self, node: NodeId) -> Result<CancellationToken, Status> {
+        let cut = {
+            let mut parties = self.parties();
+            let cut = parties.publishing.entry(node).or_default();
+            cut.clone()
+        };
+        if self.ledger.state().nodes().contains(node) {
+            return Ok(cut);
+        }
+        self.parties().forget(node);
+        let text = format!("node {node} was removed from the cluster");
+        Err(Status::permission_denied(text))
     }
 
     fn parties(&self) -> MutexGuard<'_, Parties> {
@@ -88,15 +157,19 @@ impl LogBroker {
         events: mpsc::Sender<Event>,
     ) -> Arc<Subscription> {
         let mut parties = self.parties();
-        parties.next_id += 1;
-        let id = format!("sub{:016x}", parties.next_id);
+        let id = fresh_id();
         let message = pb::SubscriptionMessage {
             id: id.clone(),
             selector: Some(selector),
             options: Some(options),
             close: false,
         };
-        let subscription = Arc::new(Subscription { message, events });
+        let over = parties.over.clone();
+        let subscription = Arc::new(Subscription {
+            message,
+            events,
+            over,
+        });
         parties.subscriptions.insert(id, subscription.clone());
         subscription
     }
@@ -123,7 +196,12 @@ impl LogBroker {
         listener.is_some_and(|l| l.try_send(Ok(message.clone())).is_ok())
     }
 
-    fn listen(&self, node: NodeId) -> mpsc::Receiver<Result<pb::SubscriptionMessage, Status>> {
+    fn listen(
+        &self,
+        node: NodeId,
+    ) -> Result<mpsc::Receiver<Result<pb::SubscriptionMessage, Status>>, Status> {
+        // Admitted first: a removal from here on finds the node.
+        self.admit(node)?;
         let (sender, receiver) = mpsc::channel(LISTENER_QUEUE);
         let mut parties = self.parties();
         parties.listeners.insert(node, sender);
@@ -131,8 +209,14 @@ impl LogBroker {
             // A subscription whose queue is full has nodes enough to listen to.
             let _full_or_gone = subscription.events.try_send(Event::Listening(node));
         }
-        receiver
+        Ok(receiver)
     }
+}
+
+/// A name for a subscription that nobody can guess.
+fn fresh_id() -> String {
+    let mut entropy = SystemEntropy;
+    format!("{:016x}{:016x}", entropy.next_u64(), entropy.next_u64())
 }
 
 /// The nodes that have output of matching tasks.

@@ -1,6 +1,6 @@
 //! One reader of logs: which nodes it waits for, and how it ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ enum Part {
     Asked(Instant),
     /// Sends.
     Sending,
+    /// Listens anew while its old stream of lines is not known to have ended.
+    Returning,
     /// Is finished or given up.
     Over,
 }
@@ -35,7 +37,8 @@ pub(super) struct Relay {
     pub(super) reader: mpsc::Sender<Result<pb::SubscribeLogsMessage, Status>>,
     pub(super) follow: bool,
     nodes: BTreeMap<NodeId, Part>,
-    troubles: Vec<String>,
+    /// What the reader misses, each said once however often it happens.
+    troubles: BTreeSet<String>,
 }
 
 impl Relay {
@@ -50,7 +53,7 @@ impl Relay {
             .options
             .as_ref()
             .is_some_and(|o| o.follow);
-        let (nodes, troubles) = (BTreeMap::new(), Vec::new());
+        let (nodes, troubles) = (BTreeMap::new(), BTreeSet::new());
         Self {
             broker,
             subscription,
@@ -92,6 +95,11 @@ impl Relay {
         };
         tokio::select! {
             () = self.reader.closed() => return false,
+            () = self.subscription.over.cancelled() => {
+                let text = "another manager leads now; the rest was not read";
+                self.troubles.insert(text.to_owned());
+                return false;
+            }
             event = self.events.recv() => match event {
                 Some(event) => return self.take(event).await,
                 None => return false,
@@ -113,21 +121,35 @@ impl Relay {
             }
             Event::Began(node) => drop(self.nodes.insert(node, Part::Sending)),
             Event::Ended(node, why) => {
-                self.nodes.insert(node, Part::Over);
+                let returning = self.nodes.insert(node, Part::Over) == Some(Part::Returning);
+                if returning && self.follow {
+                    self.nodes.remove(&node);
+                    self.ask(&self.broker.ledger.state());
+                    return true;
+                }
                 if let Some(why) = why {
                     let name = display_name(&self.broker.ledger.state(), node);
-                    self.troubles.push(format!("node {name} {why}"));
+                    self.troubles.insert(format!("node {name} {why}"));
                 }
             }
-            Event::Listening(node) => {
-                let state = self.broker.ledger.state();
-                if self.follow && self.nodes.get(&node) == Some(&Part::Over) {
-                    self.nodes.remove(&node);
-                }
-                self.ask(&state);
-            }
+            Event::Listening(node) => self.listens(node),
         }
         true
+    }
+
+    /// A node listens, for the first time or anew. What it was asked before is lost with its old
+    /// stream.
+    fn listens(&mut self, node: NodeId) {
+        match self.nodes.get(&node) {
+            Some(Part::Over) if !self.follow => return,
+            Some(Part::Sending) => {
+                self.nodes.insert(node, Part::Returning);
+                return;
+            }
+            Some(Part::Returning) => return,
+            Some(Part::Over | Part::Asked(_)) | None => self.nodes.remove(&node),
+        };
+        self.ask(&self.broker.ledger.state());
     }
 
     /// Hands the subscription to every node that has matching tasks and was not asked yet.
@@ -144,7 +166,8 @@ impl Relay {
             } else {
                 self.nodes.insert(node, Part::Over);
                 let name = display_name(state, node);
-                self.troubles.push(format!("node {name} is not available"));
+                self.troubles
+                    .insert(format!("node {name} is not available"));
             }
         }
     }
@@ -157,7 +180,7 @@ impl Relay {
             let wanted = task.desired_state <= TaskState::Running;
             if task.node_id.is_none() && wanted {
                 self.troubles
-                    .push(format!("task {} has not been scheduled", task.id));
+                    .insert(format!("task {} has not been scheduled", task.id));
             }
         }
     }
@@ -169,7 +192,7 @@ impl Relay {
                 *part = Part::Over;
                 let name = display_name(&state, *node);
                 self.troubles
-                    .push(format!("node {name} did not answer in time"));
+                    .insert(format!("node {name} did not answer in time"));
             }
         }
     }
@@ -182,7 +205,7 @@ impl Relay {
         let text = format!(
             "warning: incomplete log stream. some logs could not be retrieved for the following \
              reasons: {}",
-            self.troubles.join(", ")
+            Vec::from_iter(self.troubles).join(", ")
         );
         let _gone = self.reader.send(Err(Status::unavailable(text))).await;
     }
