@@ -35,6 +35,7 @@ const RINGS: [&[&str]; 4] = [
     ],
     &[
         "integration",
+        "docker-cli",
         "xtask",
         "swarmd",
         "swarmctl",

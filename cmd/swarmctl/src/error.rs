@@ -1,5 +1,7 @@
 //! What can go wrong, in the words that people see, and the exit code for each.
 
+use docker_cli::out::FormatError;
+use docker_cli::parse::filter::FilterError;
 use tonic::{Code, Status};
 
 /// The command did what was asked.
@@ -27,9 +29,12 @@ pub enum CliError {
         /// What is wrong and what is expected.
         why: String,
     },
-    /// A template for the output cannot be used.
-    #[error("--format: {0}")]
-    Template(String),
+    /// A format of the output cannot be used.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// A filter cannot be used.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
     /// The command failed.
     #[error("{0}")]
     Failed(String),
@@ -84,7 +89,7 @@ impl CliError {
     /// The code that the process ends with.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Flag { .. } | Self::Template(_) => EXIT_USAGE,
+            Self::Usage(_) | Self::Flag { .. } | Self::Format(_) | Self::Filter(_) => EXIT_USAGE,
             Self::Failed(_) | Self::NoSuch { .. } => EXIT_FAILED,
             Self::Call { .. } | Self::Output(_) => EXIT_FAILED,
             Self::NotConverged(_) => EXIT_NOT_CONVERGED,

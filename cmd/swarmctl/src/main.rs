@@ -9,7 +9,6 @@ mod join_token;
 mod network;
 mod node;
 mod out;
-mod parse;
 mod payload;
 mod registry;
 mod resolve;
@@ -23,6 +22,7 @@ mod wait;
 use std::process::ExitCode;
 
 use clap::Parser;
+use docker_cli::parse;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

@@ -90,7 +90,10 @@ fn ambiguous<'a, T: Named + 'a>(wanted: &str, found: impl Iterator<Item = &'a T>
 }
 
 macro_rules! lookup {
-    ($(#[$doc:meta])* $name:ident, $type:ty, $list:ident, $request:ident, $filters:ident, $field:ident $(, $unset:ident)?) => {
+    (
+        $(#[$doc:meta])* $name:ident, $type:ty, $list:ident, $request:ident, $filters:ident,
+        $field:ident $(, $unset:ident)?
+    ) => {
         $(#[$doc])*
         pub async fn $name(client: &Client, wanted: &str) -> Result<$type> {
             use api::$filters::Filters;
@@ -137,7 +140,8 @@ lookup!(
     ///
     /// # Errors
     /// If there is none or several.
-    network, api::Network, list_networks, ListNetworksRequest, list_networks_request, networks, appdata
+    network, api::Network, list_networks, ListNetworksRequest, list_networks_request, networks,
+    appdata
 );
 lookup!(
     other_node,

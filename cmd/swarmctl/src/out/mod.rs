@@ -1,13 +1,10 @@
-//! How results are written: tables, JSON lines, templates, times and sizes. Pure functions.
+//! How results are written to standard output.
 
-pub mod human;
 pub mod inspect;
-pub mod listing;
-pub mod pretty;
-pub mod table;
-pub mod template;
 
 use std::io::Write;
+
+pub use docker_cli::out::{human, listing, pretty, table, template};
 
 use crate::error::Result;
 

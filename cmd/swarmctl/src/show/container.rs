@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use wire::api::config_reference::Target as ConfigTarget;
+use wire::api::container_spec::Ulimit;
 use wire::api::generic_resource::Resource;
 use wire::api::placement_preference::Preference;
 use wire::api::privileges::credential_spec::Source;
@@ -69,7 +70,7 @@ fn kernel(fields: Fields, spec: &ContainerSpec) -> Fields {
             .unless_empty("Options", dns.options.clone())
             .done()
     });
-    let ulimit = |u: &wire::api::container_spec::Ulimit| json!({"Name": u.name, "Soft": u.soft, "Hard": u.hard});
+    let ulimit = |u: &Ulimit| json!({"Name": u.name, "Soft": u.soft, "Hard": u.hard});
     let isolation = spec
         .isolation()
         .as_str_name()

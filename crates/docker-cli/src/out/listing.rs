@@ -2,9 +2,11 @@
 
 use serde_json::{Map, Value};
 
+use super::FormatError;
 use super::table;
 use super::template::Template;
-use crate::error::Result;
+
+type Result<T> = std::result::Result<T, FormatError>;
 
 /// Flags of every command that lists.
 #[derive(Debug, Clone, Default, clap::Args)]

@@ -11,7 +11,9 @@ mod parse;
 
 use serde_json::Value;
 
-use crate::error::{CliError, Result};
+use super::FormatError;
+
+type Result<T> = std::result::Result<T, FormatError>;
 
 /// A parsed template.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,7 +63,7 @@ impl Template {
     pub fn parse(text: &str) -> Result<Self> {
         parse::template(text)
             .map(|nodes| Self { nodes })
-            .map_err(CliError::Template)
+            .map_err(FormatError)
     }
 
     /// Fills the template from a value.
@@ -70,7 +72,7 @@ impl Template {
     /// If it names a field that the value does not have, or calls a function wrongly.
     pub fn render(&self, value: &Value) -> Result<String> {
         let mut out = String::new();
-        eval::nodes(&self.nodes, value, value, &mut out).map_err(CliError::Template)?;
+        eval::nodes(&self.nodes, value, value, &mut out).map_err(FormatError)?;
         Ok(out)
     }
 }

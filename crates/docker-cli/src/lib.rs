@@ -1,0 +1,9 @@
+//! How Docker's command line reads and writes values, for programs that want to feel like it.
+//!
+//! - [`parse`]: the values of flags, from `512m` to `type=bind,source=/a,target=/b`.
+//! - [`out`]: tables, JSON lines, Go templates, times and sizes.
+//!
+//! Pure functions: nothing here reads a clock except [`out::human::now`], and nothing prints.
+
+pub mod out;
+pub mod parse;
