@@ -10,7 +10,9 @@ use pki::{CertificateOrder, JoinTokens, PrivateKeyPem, RootCa, Serial};
 use store::{Draft, State};
 use tonic::{Request, Response, Status};
 use transport::Caller;
-use types::node::{Availability, Certificate, IssuanceState, Membership, NodeStatus};
+use types::node::{
+    Availability, Certificate, IssuanceState, Membership, NodeStatus, OWN_AGENT_LABEL,
+};
 use types::{Annotations, Cluster, Meta, Node, NodeId, NodeRole, NodeSpec, defaults};
 use wire::api;
 
@@ -37,10 +39,12 @@ impl CaApi {
     async fn first(
         &self,
         request: api::IssueNodeCertificateRequest,
+        is_own: bool,
     ) -> Result<(NodeId, Membership), Status> {
         let state = self.ledger.state();
         let cluster = the_cluster(&state)?;
         let role = token_role(cluster, &request.token)?;
+        check_suits(role, is_own)?;
         let availability = availability(request.availability())?;
         let id = NodeId::random(&mut SystemEntropy);
         let certificate = sign(cluster, id, role, request.csr)?;
@@ -58,6 +62,7 @@ impl CaApi {
         &self,
         id: NodeId,
         request: api::IssueNodeCertificateRequest,
+        is_own: bool,
     ) -> Result<(NodeId, Membership), Status> {
         let state = self.ledger.state();
         let cluster = the_cluster(&state)?;
@@ -67,6 +72,7 @@ impl CaApi {
         let node = state.nodes().get(id);
         let role = pki::renewal_role(node.map(AsRef::as_ref), removed)
             .map_err(|e| Status::permission_denied(e.to_string()))?;
+        check_suits(role, is_own)?;
         let certificate = sign(cluster, id, role, request.csr)?;
         let stored = self
             .ledger
@@ -91,6 +97,19 @@ fn token_role(cluster: &Cluster, shown: &str) -> Result<NodeRole, Status> {
     };
     pki::token_role(shown, &tokens)
         .map_err(|e| Status::invalid_argument(format!("a valid join token is necessary: {e}")))
+}
+
+/// Managers of another kind speak another protocol among themselves. A stock Docker Engine with
+/// the manager token would become a member of the log that never answers; it is told so before
+/// it is given a certificate.
+fn check_suits(role: NodeRole, is_own: bool) -> Result<(), Status> {
+    if is_own || role == NodeRole::Worker {
+        return Ok(());
+    }
+    Err(Status::failed_precondition(
+        "a Docker Engine can only be a worker here: join it with the token that `swarmctl \
+         join-token worker` prints, or join swarmd on that machine to have a manager there",
+    ))
 }
 
 fn availability(given: api::node_spec::Availability) -> Result<Availability, Status> {
@@ -220,10 +239,11 @@ impl api::node_ca_server::NodeCa for CaApi {
         request: Request<api::IssueNodeCertificateRequest>,
     ) -> Result<Response<api::IssueNodeCertificateResponse>, Status> {
         let subject = Caller::of(&request)?.subject;
+        let is_own = request.metadata().contains_key(OWN_AGENT_LABEL);
         let request = request.into_inner();
         let (id, membership) = match subject {
-            Some(subject) => self.renew(subject.node_id, request).await?,
-            None => self.first(request).await?,
+            Some(subject) => self.renew(subject.node_id, request, is_own).await?,
+            None => self.first(request, is_own).await?,
         };
         Ok(Response::new(api::IssueNodeCertificateResponse {
             node_id: id.to_string(),

@@ -5,9 +5,10 @@ use std::time::Duration;
 use manager::clock;
 use pki::files::NodeCredentials;
 use pki::{Csr, JoinToken, PrivateKeyPem, RootBundle};
+use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use transport::Dialer;
-use types::node::Availability;
+use types::node::{Availability, OWN_AGENT_LABEL};
 use wire::api;
 use wire::api::ca_client::CaClient;
 use wire::api::node_ca_client::NodeCaClient;
@@ -122,7 +123,10 @@ async fn obtain(
     let (csr, key) = Csr::generate().map_err(identity)?;
     let csr = csr.pem().as_bytes().to_vec();
     let mut client = NodeCaClient::new(channel);
-    let issued = timely(addr, client.issue_node_certificate(request(csr.clone()))).await?;
+    let mut asked = tonic::Request::new(request(csr.clone()));
+    let version = MetadataValue::from_static(env!("CARGO_PKG_VERSION"));
+    asked.metadata_mut().insert(OWN_AGENT_LABEL, version);
+    let issued = timely(addr, client.issue_node_certificate(asked)).await?;
     for _ in 0..STATUS_ROUNDS_MAX {
         let asked = api::NodeCertificateStatusRequest {
             node_id: issued.node_id.clone(),

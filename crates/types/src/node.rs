@@ -252,6 +252,6 @@ pub enum IssuanceState {
     Rotate,
 }
 
-/// Engine label by which our agents tell themselves from stock Docker Engines, which can only be
-/// workers.
+/// By this our nodes tell themselves from stock Docker Engines, which can only be workers: an
+/// engine label of the node, and a metadata key of its calls for certificates.
 pub const OWN_AGENT_LABEL: &str = "swarm.agent";

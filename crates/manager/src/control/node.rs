@@ -83,22 +83,23 @@ pub fn update(
     crud::update(draft, node, State::nodes)
 }
 
-/// A stock Docker Engine speaks another protocol between managers than ours. It says so by its
-/// engine version without our marker.
+/// A stock Docker Engine speaks another protocol between managers than ours. It is known by its
+/// description, which lacks our marker.
 fn check_promotion(node: &Node) -> Result<()> {
-    let engine = node.description.as_ref().map(|d| &d.engine);
-    let ours = engine.is_none_or(|e| e.labels.contains_key(types::node::OWN_AGENT_LABEL));
-    if ours && node.spec.membership == Membership::Accepted {
-        return Ok(());
-    }
-    let text = if ours {
-        "the node is not accepted into the cluster yet; accept it first".to_owned()
-    } else {
-        format!(
+    let text = match &node.description {
+        _ if node.spec.membership != Membership::Accepted => {
+            "the node is not accepted into the cluster yet; accept it first".to_owned()
+        }
+        None => format!(
+            "node {} has not reported in yet; promote it when it is ready",
+            node.id
+        ),
+        Some(d) if d.engine.labels.contains_key(types::node::OWN_AGENT_LABEL) => return Ok(()),
+        Some(_) => format!(
             "node {} runs a stock Docker Engine, which can only be a worker here; run swarmd on \
              that machine and join it with the manager token",
             node.hostname()
-        )
+        ),
     };
     Err(ControlError::Precondition(text))
 }

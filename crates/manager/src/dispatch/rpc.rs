@@ -8,6 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use transport::Caller;
 use types::node::NodeDescription;
+use types::service::PortConfig;
 use types::{TaskId, TaskStatus};
 use wire::api;
 use wire::api::dispatcher_server::Dispatcher;
@@ -49,7 +50,10 @@ fn readable(
     let read = |update: api::update_task_status_request::TaskStatusUpdate| {
         let id = update.task_id.parse().ok()?;
         match TaskStatus::try_from(update.status?) {
-            Ok(status) => Some((id, status)),
+            Ok(mut status) => {
+                once_each(&mut status.ports);
+                Some((id, status))
+            }
             Err(error) => {
                 tracing::warn!(task = %id, %error, "unreadable task status skipped");
                 None
@@ -57,6 +61,18 @@ fn readable(
         }
     };
     updates.into_iter().filter_map(read).collect()
+}
+
+/// A Docker Engine reports a published port once for each address family, in equal words.
+fn once_each(ports: &mut Vec<PortConfig>) {
+    let mut seen = Vec::with_capacity(ports.len());
+    ports.retain(|port| {
+        let is_new = !seen.contains(port);
+        if is_new {
+            seen.push(port.clone());
+        }
+        is_new
+    });
 }
 
 #[tonic::async_trait]
