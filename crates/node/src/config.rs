@@ -5,9 +5,10 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use agent::Peer;
 use executor::Executor;
 use serde::{Deserialize, Serialize};
-use storage::StateDir;
+use storage::{StateDir, StateDirError};
 use types::node::Availability;
 
 use crate::error::NodeError;
@@ -63,6 +64,7 @@ pub struct NodeConfig {
 
 /// What a node remembers over a restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Memory {
     /// Where its manager listens.
     pub listen_addr: String,
@@ -70,6 +72,8 @@ pub struct Memory {
     pub advertise_addr: String,
     /// Managers by node id, with their addresses.
     pub managers: BTreeMap<String, String>,
+    /// The manager through which it joined, for the time before it is told of all of them.
+    pub joined_through: String,
 }
 
 impl Memory {
@@ -79,10 +83,27 @@ impl Memory {
     /// # Errors
     /// If the file system refuses.
     pub fn load(dir: &StateDir) -> Result<Self, NodeError> {
-        let stored = dir.read_small(MEMORY_FILE)?;
+        let stored = match dir.read_small(MEMORY_FILE) {
+            Err(StateDirError::Damaged { .. }) => None,
+            read => read?,
+        };
         Ok(stored
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             .unwrap_or_default())
+    }
+
+    /// Addresses of managers, with the node where it is known.
+    pub fn peers(&self) -> impl Iterator<Item = Peer> {
+        let known = self.managers.iter().map(|(node, addr)| Peer {
+            node: node.parse().ok(),
+            addr: addr.clone(),
+        });
+        let first = Some(&self.joined_through).filter(|a| !a.is_empty());
+        let first = first.filter(|_| self.managers.is_empty());
+        known.chain(first.map(|addr| Peer {
+            node: None,
+            addr: addr.clone(),
+        }))
     }
 
     /// Remembers.

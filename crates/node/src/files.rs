@@ -14,6 +14,9 @@ use crate::error::NodeError;
 /// Key of the root certificate, kept only until the cluster's tables hold it.
 pub const ROOT_KEY_FILE: &str = "swarm-root-ca.key";
 
+/// How the names of logs that were set aside begin.
+const RETIRED_LOG: &str = "raft.retired";
+
 /// Reads a file that must be there.
 ///
 /// # Errors
@@ -63,6 +66,27 @@ pub fn store(dir: &StateDir, node: &NodeCredentials) -> Result<(), NodeError> {
     )
 }
 
+/// Removes logs that were set aside. A worker must not keep what managers know: they hold the
+/// root's key and every secret. The other managers have all of it.
+///
+/// # Errors
+/// If the file system refuses.
+pub fn remove_retired_logs(dir: &StateDir) -> Result<(), NodeError> {
+    let failed = |path: &Path, source| NodeError::File {
+        file: path.display().to_string(),
+        source,
+    };
+    let root = dir.root();
+    for entry in fs::read_dir(root).map_err(|e| failed(root, e))? {
+        let path = entry.map_err(|e| failed(root, e))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(RETIRED_LOG) {
+            fs::remove_dir_all(&path).map_err(|e| failed(&path, e))?;
+        }
+    }
+    Ok(())
+}
+
 /// What the certificate files hold, unchecked.
 pub struct StoredFiles {
     /// Roots, PEM.
@@ -95,6 +119,17 @@ impl StoredFiles {
     pub fn check(self, now: Timestamp) -> Result<NodeCredentials, NodeError> {
         NodeCredentials::check(&self.roots, &self.chain, self.key, now)
             .map_err(NodeError::Credentials)
+    }
+
+    /// The same for a certificate that may have expired: the moment of its own end stands in for
+    /// the present.
+    ///
+    /// # Errors
+    /// If the files do not fit each other.
+    pub fn check_but_clock(self) -> Result<NodeCredentials, NodeError> {
+        let end = self.claimed().map(|identity| identity.not_after);
+        let now = manager::clock::now();
+        self.check(end.map_or(now, |end| end.min(now)))
     }
 
     /// Who the chain says this node is, without checking it.

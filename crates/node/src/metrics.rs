@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -29,21 +30,33 @@ pub struct Subject {
 
 type Tables = watch::Receiver<Option<Arc<Ledger>>>;
 
-/// Serves `/metrics` until the process ends.
+/// Pause after the system refuses to accept, for example out of file descriptors.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Takes the address for metrics.
 ///
 /// # Errors
-/// If the address cannot be listened on.
-pub async fn serve(addr: SocketAddr, subject: Subject, tables: Tables) -> Result<(), NodeError> {
+/// If it cannot be listened on.
+pub async fn bind(addr: SocketAddr) -> Result<TcpListener, NodeError> {
     let bad = |e: std::io::Error| NodeError::Address {
         flag: "--metrics-addr",
         value: addr.to_string(),
         why: e.to_string(),
     };
-    let listener = TcpListener::bind(addr).await.map_err(bad)?;
+    TcpListener::bind(addr).await.map_err(bad)
+}
+
+/// Serves `/metrics` until the process ends.
+pub fn serve(listener: TcpListener, subject: Subject, tables: Tables) {
     tokio::spawn(async move {
         loop {
-            let Ok((stream, _)) = listener.accept().await else {
-                continue;
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a reader of metrics");
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                    continue;
+                }
             };
             let tables = tables.clone();
             tokio::spawn(async move {
@@ -59,7 +72,6 @@ pub async fn serve(addr: SocketAddr, subject: Subject, tables: Tables) -> Result
             });
         }
     });
-    Ok(())
 }
 
 fn respond<B>(

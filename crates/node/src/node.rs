@@ -10,7 +10,7 @@ use storage::{LocalDb, OpenOutcome, StateDir};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use transport::{Credentials, Leader};
+use transport::{Credentials, Leader, LocalListener};
 use types::node::{NodeDescription, OWN_AGENT_LABEL};
 use types::{ClusterId, NodeId, NodeRole};
 
@@ -20,7 +20,7 @@ use crate::error::NodeError;
 use crate::supervisor::Supervisor;
 use crate::{enroll, files, found, metrics};
 
-/// How long a node may take to serve. A manager that resumes with others waits for a quorum.
+/// How long a new node may take to serve.
 const READY_MAX: Duration = Duration::from_secs(60);
 
 /// A node that serves.
@@ -48,6 +48,7 @@ pub struct Node {
     credentials: Arc<Credentials>,
     addresses: Addresses,
     founded: bool,
+    resumed: bool,
 }
 
 /// What a start mode yields.
@@ -135,15 +136,12 @@ fn resume(
             dir: dir.root().display().to_string(),
         });
     }
-    let credentials = files::load(dir)?.check(clock::now())?;
-    let mut managers: Vec<_> = memory
-        .managers
-        .iter()
-        .map(|(node, addr)| Peer {
-            node: node.parse().ok(),
-            addr: addr.clone(),
-        })
-        .collect();
+    let stored = files::load(dir)?;
+    let credentials = match force {
+        true => stored.check_but_clock()?,
+        false => stored.check(clock::now())?,
+    };
+    let mut managers: Vec<_> = memory.peers().collect();
     if managers.is_empty() {
         managers.push(peer(&addresses.advertise));
     }
@@ -196,27 +194,31 @@ impl Node {
         let dir = StateDir::open(&config.state_dir)?;
         let mut memory = Memory::load(&dir)?;
         let addresses = Addresses::settle(&config, &memory)?;
+        let metrics = match config.metrics_addr {
+            Some(addr) => Some(metrics::bind(addr).await?),
+            None => None,
+        };
+        drop(LocalListener::bind(&config.control_socket).await?);
         let beginning = begin(&dir, &config, &addresses, &memory).await?;
+        if let Start::Join { addr, .. } = &config.start {
+            memory.joined_through.clone_from(addr);
+        }
         memory.listen_addr = addresses.listen.to_string();
         memory.advertise_addr.clone_from(&addresses.advertise);
         memory.store(&dir)?;
         let credentials = Credentials::new(beginning.credentials)?;
         let config = Arc::new(config);
         let founded = matches!(config.start, Start::Init);
+        let resumed = matches!(config.start, Start::Run { .. });
         let database = database(&dir)?;
         let (shared, creds, addrs) = (config.clone(), credentials.clone(), addresses.clone());
         let mut supervisor = Supervisor::new(dir, shared, creds, addrs, memory);
-        if credentials.identity().role == NodeRole::Manager {
-            supervisor.start_manager(beginning.origin).await?;
-        }
+        supervisor.begin(beginning.origin).await?;
         let identity = credentials.identity();
         let subject = metrics::Subject {
             cluster: identity.cluster_id,
             node: identity.node_id,
         };
-        if let Some(addr) = config.metrics_addr {
-            metrics::serve(addr, subject, supervisor.tables()).await?;
-        }
         let agent = Agent::start(agent::Config {
             node: identity.node_id,
             executor: config.executor.clone(),
@@ -224,8 +226,17 @@ impl Node {
             connect: Arc::new(MemberConnect::new(credentials.clone())),
             managers: beginning.managers,
             amend: amend(&config, &credentials),
-        })
-        .map_err(|e| NodeError::Agent(e.to_string()))?;
+        });
+        let agent = match agent {
+            Ok(agent) => agent,
+            Err(error) => {
+                supervisor.stop_manager().await;
+                return Err(NodeError::Agent(error.to_string()));
+            }
+        };
+        if let Some(listener) = metrics {
+            metrics::serve(listener, subject, supervisor.tables());
+        }
         let stop = CancellationToken::new();
         let (state, leader) = (agent.state(), supervisor.leader_known());
         let tables = supervisor.tables();
@@ -239,13 +250,15 @@ impl Node {
             credentials,
             addresses,
             founded,
+            resumed,
         })
     }
 
-    /// Waits until the node serves: its agent has a session, its manager knows a leader.
+    /// Waits until the node serves: its agent has a session, its manager knows a leader. A node
+    /// that resumes waits as long as it takes: the others may be down, and its tasks go on.
     ///
     /// # Errors
-    /// If that takes too long or the node ends before.
+    /// If a new node takes too long, or the node ends before.
     pub async fn ready(&mut self) -> Result<Ready, NodeError> {
         let (mut leader, mut state) = (self.leader.clone(), self.state.clone());
         let served = async {
@@ -255,13 +268,21 @@ impl Node {
             let session = state.wait_for(connected).await.is_ok();
             tracing::debug!(known, session, "the node serves");
         };
-        tokio::select! {
-            served = tokio::time::timeout(READY_MAX, served) => {
-                served.map_err(|_| self.not_ready())?;
+        tokio::pin!(served);
+        loop {
+            tokio::select! {
+                () = &mut served => break,
+                () = tokio::time::sleep(READY_MAX) => {
+                    let late = self.not_ready();
+                    if !self.resumed {
+                        return Err(late);
+                    }
+                    tracing::warn!("{late}; it goes on waiting");
+                }
+                ended = &mut self.task => return Err(flatten(ended).err().unwrap_or_else(|| {
+                    NodeError::ManagerFailed("it ended before it was ready".into())
+                })),
             }
-            ended = &mut self.task => return Err(flatten(ended).err().unwrap_or_else(|| {
-                NodeError::ManagerFailed("it ended before it was ready".into())
-            })),
         }
         let identity = self.credentials.identity();
         Ok(Ready {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use agent::{Agent, SessionFacts};
 use manager::{Ended, Manager, ManagerConfig, Origin, clock};
+use pki::files::NodeCredentials;
 use storage::StateDir;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -24,6 +25,9 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Budget of a manager's end: the process has ten seconds in all.
 const MANAGER_STOP_MAX: Duration = Duration::from_secs(4);
+
+/// How long a manager that goes on alone may take to lead.
+const LEAD_MAX: Duration = Duration::from_secs(10);
 
 /// A manager with its servers.
 struct Managing {
@@ -49,6 +53,7 @@ pub struct Supervisor {
 enum Woken {
     Facts,
     RenewalDue,
+    AgentEnded,
     ManagerEnded(Ended),
     Retry,
     Stop,
@@ -94,20 +99,29 @@ impl Supervisor {
         let result = loop {
             match self.next(&mut facts, &stop).await {
                 Woken::Stop => break Ok(()),
+                Woken::AgentEnded => {
+                    break Err(NodeError::Agent("it ended by itself".to_owned()));
+                }
                 Woken::ManagerEnded(Ended::Failed(why)) => {
                     break Err(NodeError::ManagerFailed(why));
                 }
-                Woken::ManagerEnded(_) => {
+                Woken::ManagerEnded(Ended::Stopped) => self.stop_manager().await,
+                Woken::ManagerEnded(Ended::Removed) => {
                     self.stop_manager().await;
                     if let Err(error) = self.dir.retire_raft() {
                         break Err(error.into());
                     }
                 }
-                Woken::RenewalDue => self.renew(&agent).await,
+                Woken::RenewalDue => self.renew_at = Instant::now(),
                 Woken::Facts | Woken::Retry => {}
             }
             let newest = facts.borrow().clone();
-            if let Err(error) = self.follow(newest.as_ref(), &agent).await {
+            // Managers that do not answer must not hold up the end of the process.
+            let followed = tokio::select! {
+                followed = self.follow(newest.as_ref(), &agent) => followed,
+                () = stop.cancelled() => break Ok(()),
+            };
+            if let Err(error) = followed {
                 tracing::warn!(%error, "the node does not match what the cluster says yet");
             }
         };
@@ -135,7 +149,7 @@ impl Supervisor {
             ended = ended => Woken::ManagerEnded(ended),
             changed = facts.changed() => match changed {
                 Ok(()) => Woken::Facts,
-                Err(_) => Woken::Stop,
+                Err(_) => Woken::AgentEnded,
             },
             () = tokio::time::sleep_until(self.renew_at) => Woken::RenewalDue,
             () = tokio::time::sleep(RETRY), if self.wants_manager(facts.borrow().as_ref())
@@ -164,10 +178,9 @@ impl Supervisor {
             found::finish(&self.dir)?;
             self.remember(facts)?;
             self.trust(facts)?;
-            let told = facts.node.certificate.state == IssuanceState::Rotate;
-            if told || facts.node.role != self.role() {
-                self.renew(agent).await;
-            }
+        }
+        if self.renewal_is_due(facts) {
+            self.renew(agent).await;
         }
         match (self.role(), self.managing.is_some()) {
             (NodeRole::Manager, false) if self.wants_manager(facts) => {
@@ -176,11 +189,21 @@ impl Supervisor {
             (NodeRole::Worker, true) => {
                 self.stop_manager().await;
                 self.dir.retire_raft()?;
+                files::remove_retired_logs(&self.dir)?;
                 self.serve_no_control().await
             }
             (_, false) if self.control.is_none() => self.serve_no_control().await,
             _ => Ok(()),
         }
+    }
+
+    /// Whether a certificate is to be asked for now: it is time, or the cluster says something else
+    /// than the one at hand. After a failure only the time counts.
+    fn renewal_is_due(&self, facts: Option<&SessionFacts>) -> bool {
+        let differs = facts.is_some_and(|f| {
+            f.node.certificate.state == IssuanceState::Rotate || f.node.role != self.role()
+        });
+        Instant::now() >= self.renew_at || (differs && self.failures == 0)
     }
 
     fn remember(&mut self, facts: &SessionFacts) -> Result<(), NodeError> {
@@ -210,11 +233,10 @@ impl Supervisor {
     /// Other managers first: this node's own may be what is wrong.
     fn manager_addrs(&self) -> Vec<String> {
         let own = self.addresses.advertise.clone();
-        let others = self.memory.managers.values().filter(|a| **a != own);
-        others
-            .cloned()
-            .chain(std::iter::once(own.clone()))
-            .collect()
+        let known = self.memory.peers().map(|peer| peer.addr);
+        let mut addrs: Vec<_> = known.filter(|a| *a != own).collect();
+        addrs.push(own);
+        addrs
     }
 
     async fn renew(&mut self, agent: &Agent) {
@@ -247,6 +269,9 @@ impl Supervisor {
             match renewed {
                 Ok(node) => {
                     files::store(&self.dir, &node)?;
+                    if node.identity.role == NodeRole::Worker {
+                        files::remove_retired_logs(&self.dir)?;
+                    }
                     return Ok(self.credentials.replace(node)?);
                 }
                 Err(error) => last = Some(error),
@@ -267,15 +292,9 @@ impl Supervisor {
     pub async fn start_manager(&mut self, origin: Option<Origin>) -> Result<(), NodeError> {
         let identity = self.credentials.identity();
         let raft_dir = self.dir.root().join("raft");
-        let known = raft_dir.join("member").exists();
         let origin = match origin {
             Some(origin) => origin,
-            None if known => {
-                let current = self.credentials.current();
-                let seed = found::unfinished(&self.dir, current.node(), self.config.availability)?;
-                Origin::Resume(seed)
-            }
-            None => Origin::Join(self.manager_addrs()),
+            None => self.origin()?,
         };
         let manager = Manager::start(ManagerConfig {
             node_id: identity.node_id,
@@ -300,15 +319,81 @@ impl Supervisor {
             control.stop().await;
         }
         let path = &self.config.control_socket;
-        self.control = Some(serve::control(&manager, self.credentials.clone(), path).await?);
+        let control = serve::control(&manager, self.credentials.clone(), path).await;
         self.manager_out
             .send_replace(Some(manager.ledger().clone()));
         self.managing = Some(Managing { manager, port });
+        match control {
+            Ok(control) => self.control = Some(control),
+            Err(error) => {
+                self.stop_manager().await;
+                return Err(error);
+            }
+        }
         tracing::info!(addr = %self.addresses.advertise, "this node is a manager");
         Ok(())
     }
 
-    async fn stop_manager(&mut self) {
+    /// What the disk says of the log: whether it goes on, and whether the cluster was founded to
+    /// the end. A founder that never had a session founds again; nobody else was there.
+    fn origin(&self) -> Result<Origin, NodeError> {
+        let current = self.credentials.current();
+        let seed = found::unfinished(&self.dir, current.node(), self.config.availability)?;
+        let known = self.dir.root().join("raft").join("member").exists();
+        Ok(match seed {
+            None if !known => Origin::Join(self.manager_addrs()),
+            seed => Origin::Resume(seed),
+        })
+    }
+
+    /// Starts what the certificate at hand asks for, before there is a session.
+    ///
+    /// # Errors
+    /// Why the manager cannot start.
+    pub async fn begin(&mut self, origin: Option<Origin>) -> Result<(), NodeError> {
+        if self.role() == NodeRole::Manager {
+            self.start_manager(origin).await?;
+            if let Err(error) = self.certify_alone().await {
+                self.stop_manager().await;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// A certificate that has expired can be renewed by nobody but a manager that holds the root's
+    /// key itself: the one that goes on alone after all were down for too long.
+    async fn certify_alone(&mut self) -> Result<(), NodeError> {
+        let identity = self.credentials.identity();
+        let Some(managing) = &self.managing else {
+            return Ok(());
+        };
+        if clock::now() <= identity.not_after {
+            return Ok(());
+        }
+        let mut leader = managing.manager.leader();
+        let leads = leader.wait_for(|l| *l == transport::Leader::Here);
+        let led = tokio::time::timeout(LEAD_MAX, leads).await;
+        drop(led.map_err(|_| NodeError::NotReady {
+            secs: LEAD_MAX.as_secs(),
+            waiting_for: "the manager does not lead, and its certificate has expired".to_owned(),
+        })?);
+        let tables = managing.manager.ledger().state();
+        let cluster = tables
+            .cluster()
+            .ok_or_else(|| NodeError::Identity("the replicated log holds no cluster".to_owned()))?;
+        let root = manager::ca::root_of(cluster).map_err(|e| NodeError::Identity(e.to_string()))?;
+        let (chain, key) = found::certificate(&root, identity.cluster_id, identity.node_id)?;
+        let node = NodeCredentials::check(root.certificate_pem(), &chain, key, clock::now())
+            .map_err(NodeError::Credentials)?;
+        files::store(&self.dir, &node)?;
+        self.credentials.replace(node)?;
+        self.plan_renewal();
+        tracing::warn!("the certificate had expired; this manager has signed its own anew");
+        Ok(())
+    }
+
+    pub(crate) async fn stop_manager(&mut self) {
         if let Some(Managing { manager, port }) = self.managing.take() {
             self.manager_out.send_replace(None);
             manager.stop(MANAGER_STOP_MAX).await;
