@@ -87,7 +87,8 @@ async fn follow(
             Some((at, said)) = news.recv() => all[at].take(said?, began.elapsed()),
             () = sleep_until(wake) => all.iter_mut().for_each(|w| w.tick(began.elapsed())),
             () = sleep_until(end), if args.timeout.is_some() => {
-                return Err(CliError::NotConverged(view::late(all, began.elapsed())));
+                let timeout = args.timeout.unwrap_or_default();
+                return Err(CliError::NotConverged(view::late(all, timeout)));
             }
             _ = &mut interrupt => return Err(interrupted(all)),
         }

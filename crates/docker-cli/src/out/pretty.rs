@@ -32,7 +32,7 @@ fn fields(value: &Value, depth: usize, out: &mut String) {
     let indent = "  ".repeat(depth);
     match value {
         Value::Object(map) => {
-            let shown = map.iter().filter(|(_, value)| !is_empty(value));
+            let shown = map.iter().filter(|(name, value)| !is_empty(name, value));
             for (name, value) in shown {
                 match plain(name, value) {
                     Some(text) => out.push_str(&format!("{indent}{name}: {text}\n")),
@@ -55,6 +55,10 @@ fn fields(value: &Value, depth: usize, out: &mut String) {
                 ));
             }
         }
+        Value::String(text) => {
+            text.lines()
+                .for_each(|line| out.push_str(&format!("{indent}{line}\n")));
+        }
         other => out.push_str(&format!(
             "{indent}{}\n",
             plain("", other).unwrap_or_default()
@@ -66,6 +70,7 @@ fn fields(value: &Value, depth: usize, out: &mut String) {
 fn plain(name: &str, value: &Value) -> Option<String> {
     match value {
         Value::Number(number) => Some(quantity(name, number.as_i64(), value)),
+        Value::String(text) if text.contains('\n') => None,
         Value::String(text) => Some(text.clone()),
         Value::Bool(truth) => Some(truth.to_string()),
         Value::Array(items) if items.iter().all(Value::is_string) => {
@@ -89,12 +94,15 @@ fn quantity(name: &str, number: Option<i64>, value: &Value) -> String {
     }
 }
 
-/// An empty object is not left out: it says which of several forms was chosen.
-fn is_empty(value: &Value) -> bool {
+/// Fields whose being there says which of several forms was chosen.
+const FORMS: [&str; 3] = ["Global", "GlobalJob", "Runtime"];
+
+fn is_empty(name: &str, value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.is_empty(),
         Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty() && !FORMS.contains(&name),
         _ => false,
     }
 }
@@ -116,6 +124,8 @@ mod tests {
                 "Limits": {"NanoCPUs": 500_000_000, "MemoryBytes": 536_870_912},
                 "Delay": 5_000_000_000_u64,
                 "Empty": [],
+                "Labels": {},
+                "Note": "two\nlines",
             },
         });
         let expected = "\
@@ -132,6 +142,9 @@ Spec:
     NanoCPUs: 0.5
     MemoryBytes: 512MiB
   Delay: 5s
+  Note:
+    two
+    lines
 ";
         assert_eq!(layout(&object), expected);
     }
