@@ -152,8 +152,8 @@ async fn create_that_runs_out_of_time_says_what_it_waits_for() {
     assert!(
         outcome.stderr.ends_with(
             "not converged within 300ms: service web (0/2 running, waiting for: no suitable \
-             node (insufficient memory on 2 nodes)); the operation goes on in the background (`swarmctl service ps web` shows \
-             it)\n"
+             node (insufficient memory on 2 nodes)); the operation goes on in \
+             the background (`swarmctl service ps web` shows it)\n"
         ),
         "{outcome:?}"
     );
