@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prost::Message;
 use store::State;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -20,8 +21,12 @@ use crate::quorum::{Member, Quorum};
 /// Tasks in one message of a list.
 const PAGE_DEFAULT: usize = 500;
 
-/// Most tasks in one message: keeps messages below the 4 MiB that clients accept.
+/// Most tasks in one message.
 const PAGE_MAX: usize = 2_000;
+
+/// A message is not filled further than this: clients accept 4 MiB, and one task more is under
+/// the 1.5 MiB that a spec may have.
+const PAGE_BYTES_MAX: usize = 2 << 20;
 
 /// Messages waiting for a slow reader.
 const QUEUE: usize = 4;
@@ -95,22 +100,27 @@ async fn send_pages(
     page: usize,
     out: mpsc::Sender<Result<pb::StreamTasksResponse, Status>>,
 ) {
+    let version = Some(api::Version {
+        index: state.version(),
+    });
     let mut after = after;
     loop {
-        let found: Vec<_> = filter.page(&state, after).take(page).collect();
-        let Some(last) = found.last() else { return };
-        after = Some(last.id);
-        let short = found.len() < page;
-        let message = pb::StreamTasksResponse {
-            tasks: found
-                .into_iter()
-                .map(|t| api::Task::from(t.as_ref()))
-                .collect(),
-            version: Some(api::Version {
-                index: state.version(),
-            }),
-        };
-        if out.send(Ok(message)).await.is_err() || short {
+        let mut tasks = Vec::new();
+        let mut bytes = 0;
+        for task in filter.page(&state, after).take(page) {
+            after = Some(task.id);
+            let task = api::Task::from(task.as_ref());
+            bytes += task.encoded_len();
+            tasks.push(task);
+            if bytes >= PAGE_BYTES_MAX {
+                break;
+            }
+        }
+        if tasks.is_empty() {
+            return;
+        }
+        let message = pb::StreamTasksResponse { tasks, version };
+        if out.send(Ok(message)).await.is_err() {
             return;
         }
     }

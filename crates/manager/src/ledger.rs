@@ -5,6 +5,7 @@
 //! hands the encoded transaction to the log while it still holds the view, so that the order of
 //! the log is the order of the drafts, and waits for the commit afterwards.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll};
@@ -12,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use store::{Commit, Draft, History, Plan, Resume, Speculative, State, Transaction};
+use store::{
+    Action, Commit, Commitment, Draft, History, Plan, Resume, Speculative, State, Step, Transaction,
+};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use types::Timestamp;
@@ -28,8 +31,15 @@ const HISTORY_CHANGES_MAX: usize = 100_000;
 /// that losing leadership loses little work.
 const IN_FLIGHT_MAX: usize = 4_096;
 
-/// Actions in one transaction of a plan: keeps log entries well under a megabyte.
+/// Bytes in flight before writers wait: half of what the log takes before it refuses.
+const IN_FLIGHT_BYTES_MAX: usize = 16 << 20;
+
+/// Actions in one transaction of a plan: keeps most log entries well under a megabyte.
 const PLAN_ACTIONS_MAX: usize = 5_000;
+
+/// Largest transaction (SwarmKit's number). The log takes entries of 2 MiB; one that it refused
+/// would end the reign, so none is handed to it.
+pub const TRANSACTION_BYTES_MAX: usize = 3 << 19;
 
 /// How a proposal ends. Dropping it does not take the proposal back.
 pub type Proposal = BoxFuture<'static, Result<(), ProposeFailure>>;
@@ -72,9 +82,24 @@ pub enum WriteError<E> {
     /// The draft was refused by its own checks.
     #[error(transparent)]
     Refused(E),
+    /// It does not fit into a log entry.
+    #[error(
+        "the change takes {bytes} bytes in the log, at most {TRANSACTION_BYTES_MAX} fit; make it \
+         smaller, or in several steps"
+    )]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+    },
     /// The log did not take it, or its fate is unknown.
     #[error(transparent)]
     Log(ProposeFailure),
+}
+
+/// A transaction that does not fit into a log entry.
+struct TooLarge {
+    bytes: usize,
+    actions: Vec<Action>,
 }
 
 /// A proposal that is seen through although whoever made it has gone: a refusal that nobody hears
@@ -107,6 +132,23 @@ struct Leading {
     reign: Reign,
     view: Speculative,
     feed: History,
+    /// Sizes of what is in flight, oldest first, and their sum.
+    sizes: VecDeque<usize>,
+    bytes: usize,
+}
+
+impl Leading {
+    /// Whether more than a part of what may be in flight is.
+    fn is_filled(&self, divisor: usize) -> bool {
+        self.view.in_flight() >= IN_FLIGHT_MAX / divisor
+            || self.bytes >= IN_FLIGHT_BYTES_MAX / divisor
+    }
+
+    fn commit(&mut self, version: u64) -> Option<Commitment> {
+        let done = self.view.commit(version)?;
+        self.bytes -= self.sizes.pop_front().unwrap_or_default();
+        Some(done)
+    }
 }
 
 /// The tables of one manager.
@@ -176,6 +218,8 @@ impl Ledger {
             reign,
             view: Speculative::new(reign.term, state),
             feed,
+            sizes: VecDeque::new(),
+            bytes: 0,
         });
         self.moved.notify_all();
     }
@@ -225,7 +269,7 @@ impl Ledger {
     ) -> Result<Option<(R, Option<Proposal>)>, WriteError<E>> {
         let mut guard = self.leading();
         let leading = guard.as_mut().ok_or(WriteError::NotLeader)?;
-        if leading.view.in_flight() >= IN_FLIGHT_MAX {
+        if leading.is_filled(1) {
             return Ok(None);
         }
         let Some(edit) = edit.take() else {
@@ -236,24 +280,34 @@ impl Ledger {
         if draft.is_empty() {
             return Ok(Some((result, None)));
         }
-        let proposal = self.accept(leading, draft);
+        let accepted = self.accept(leading, draft);
+        let proposal = accepted.map_err(|e| WriteError::TooLarge { bytes: e.bytes })?;
         Ok(Some((result, Some(proposal))))
     }
 
-    fn accept(&self, leading: &mut Leading, draft: Draft) -> Proposal {
-        let (tx, commit) = leading.view.accept(draft);
+    fn accept(&self, leading: &mut Leading, draft: Draft) -> Result<Proposal, TooLarge> {
+        let (tx, commit, state) = draft.finish();
+        let data = (self.encode)(&tx);
+        let bytes = data.len();
+        if bytes > TRANSACTION_BYTES_MAX {
+            let actions = tx.actions;
+            return Err(TooLarge { bytes, actions });
+        }
+        let commit = leading.view.accept_finished(commit, state);
         leading.feed.push(commit);
+        leading.sizes.push_back(bytes);
+        leading.bytes += bytes;
         let reign = leading.reign;
-        let outcome = self.log.propose(reign, (self.encode)(&tx));
+        let outcome = self.log.propose(reign, data);
         self.moved.notify_all();
         let refused = self.refused.clone();
-        Box::pin(Followed(Some(Box::pin(async move {
+        Ok(Box::pin(Followed(Some(Box::pin(async move {
             let outcome = outcome.await;
             if let Err(ProposeFailure::Refused(why)) = &outcome {
                 refused.send_replace(Some((reign, why.clone())));
             }
             outcome
-        }))))
+        })))))
     }
 
     /// Waits until the log refused a proposal of a reign, and says why it did. What was drafted
@@ -279,19 +333,79 @@ impl Ledger {
             let mut guard = self.leading();
             let leading = guard.as_mut().filter(|l| l.reign == reign)?;
             let mut draft = Draft::new(leading.view.head(), clock::now());
+            let mut ends = Vec::new();
             while draft.len() < PLAN_ACTIONS_MAX
                 && let Some(step) = steps.next()
             {
-                if let Err(reason) = draft.add(step) {
-                    tracing::debug!(%reason, "step of a plan dropped");
-                    dropped += 1;
+                match draft.add(step) {
+                    Ok(()) => ends.push(draft.len()),
+                    Err(reason) => {
+                        tracing::debug!(%reason, "step of a plan dropped");
+                        dropped += 1;
+                    }
                 }
             }
-            if !draft.is_empty() {
-                proposals.push(self.accept(leading, draft));
+            if draft.is_empty() {
+                continue;
+            }
+            match self.accept(leading, draft) {
+                Ok(proposal) => proposals.push(proposal),
+                Err(large) => {
+                    dropped += self.accept_in_parts(leading, large, &ends, &mut proposals);
+                }
             }
         }
         Some((proposals, dropped))
+    }
+
+    /// Accepts steps that are too large together, given where each ends among the actions. Returns
+    /// how many are too large by themselves.
+    fn accept_in_parts(
+        &self,
+        leading: &mut Leading,
+        large: TooLarge,
+        ends: &[usize],
+        proposals: &mut Vec<Proposal>,
+    ) -> usize {
+        if ends.len() < 2 {
+            tracing::error!(
+                bytes = large.bytes,
+                "a step is too large for the log and is dropped"
+            );
+            return ends.len();
+        }
+        let (first, second) = ends.split_at(ends.len() / 2);
+        let cut = first.last().copied().unwrap_or_default();
+        let mut head = large.actions;
+        let tail = head.split_off(cut);
+        let second: Vec<_> = second.iter().map(|end| end - cut).collect();
+        let mut dropped = 0;
+        for (actions, ends) in [(head, first), (tail, &second[..])] {
+            let mut draft = Draft::new(leading.view.head(), clock::now());
+            let mut kept = Vec::new();
+            let mut actions = actions.into_iter();
+            let mut begin = 0;
+            for &end in ends {
+                let step = Step {
+                    guards: Vec::new(),
+                    actions: actions.by_ref().take(end - begin).collect(),
+                };
+                begin = end;
+                // Only what builds on a step that was dropped does not fit any more.
+                match draft.add(step) {
+                    Ok(()) => kept.push(draft.len()),
+                    Err(_) => dropped += 1,
+                }
+            }
+            if draft.is_empty() {
+                continue;
+            }
+            match self.accept(leading, draft) {
+                Ok(proposal) => proposals.push(proposal),
+                Err(large) => dropped += self.accept_in_parts(leading, large, &kept, proposals),
+            }
+        }
+        dropped
     }
 
     /// Waits until the head of a reign is newer than `seen` or the deadline has passed, then
@@ -326,7 +440,7 @@ impl Ledger {
         let mut guard = self.leading();
         while guard
             .as_ref()
-            .is_some_and(|l| l.reign == reign && l.view.in_flight() > IN_FLIGHT_MAX / 2)
+            .is_some_and(|l| l.reign == reign && l.is_filled(2))
         {
             guard = self.moved.wait(guard).unwrap_or_else(|e| e.into_inner());
         }
@@ -343,7 +457,7 @@ impl Ledger {
         let own = {
             let mut guard = self.leading();
             let leading = guard.as_mut().filter(|l| l.view.term() == term);
-            leading.and_then(|l| l.view.commit(expected))
+            leading.and_then(|l| l.commit(expected))
         };
         match own {
             Some(done) => self.publish(Arc::new(done.state), done.commit),

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use store::State;
+use types::node::{Availability, Membership};
 use types::service::{FailureAction, UpdateState};
-use types::{Service, ServiceMode, Task, TaskState, defaults};
+use types::{Node, NodeState, Service, ServiceMode, Task, TaskState, defaults};
 use wire::{api, swarm::v1 as pb};
 
 use crate::control::service::Counts;
@@ -121,6 +122,8 @@ struct Rows<'a> {
     completed: u64,
     failed: u64,
     up_to_date: u64,
+    /// Tasks that have ended and were not dealt with yet: they may be replaced at once.
+    undecided: u64,
 }
 
 impl<'a> Rows<'a> {
@@ -135,7 +138,12 @@ impl<'a> Rows<'a> {
             completed: counts.completed,
             failed: 0,
             up_to_date: 0,
+            undecided: 0,
         };
+        if service.spec.mode.is_global() {
+            let placed = state.nodes().iter().filter(|n| takes_global(n, service));
+            rows.desired = rows.desired.max(placed.count() as u64);
+        }
         if let ServiceMode::ReplicatedJob {
             total_completions, ..
         } = service.spec.mode
@@ -155,6 +163,8 @@ impl<'a> Rows<'a> {
 
     fn count(&mut self, task: &'a Task) {
         let current = Self::runs_present_spec(self.service, task);
+        let ended = task.status.state.is_terminal();
+        self.undecided += u64::from(ended && task.desired_state <= TaskState::Complete);
         if task.desired_state <= TaskState::Complete && !task.status.state.is_terminal() {
             self.live.push(task);
             let running = task.status.state == TaskState::Running;
@@ -177,7 +187,9 @@ impl<'a> Rows<'a> {
             ServiceMode::ReplicatedJob {
                 total_completions, ..
             } => self.completed >= total_completions,
-            ServiceMode::GlobalJob => self.live.is_empty() && self.failed == 0,
+            ServiceMode::GlobalJob => {
+                self.live.is_empty() && self.failed == 0 && self.completed >= self.desired
+            }
             ServiceMode::Replicated { .. } | ServiceMode::Global => {
                 self.up_to_date == self.desired && self.live.len() as u64 == self.desired
             }
@@ -190,7 +202,8 @@ impl<'a> Rows<'a> {
         let bounded = restart.is_some_and(|r| {
             r.max_attempts > 0 || r.condition != types::task::RestartCondition::Any
         });
-        bounded && self.live.is_empty() && self.failed > 0 && self.desired > 0
+        let given_up = self.live.is_empty() && self.undecided == 0;
+        bounded && given_up && self.failed > 0 && self.desired > 0
     }
 
     fn blocked_by(&self) -> String {
@@ -225,6 +238,16 @@ impl<'a> Rows<'a> {
             restarts: self.used_up.get(&task.slot).copied().unwrap_or(0),
         }
     }
+}
+
+/// Whether a service with one task on every node puts one on this node, as far as its record says:
+/// it is ready, takes tasks and satisfies the constraints.
+fn takes_global(node: &Node, service: &Service) -> bool {
+    let placement = service.spec.task.placement.as_ref();
+    node.status.state == NodeState::Ready
+        && node.spec.availability == Availability::Active
+        && node.spec.membership == Membership::Accepted
+        && placement.is_none_or(|p| scheduler::constraint::check_all(&p.constraints, node))
 }
 
 /// Why a task is not further, in words; empty when nothing is in its way.

@@ -217,13 +217,21 @@ fn selects_more(by: &api::select_by::By, change: &Change) -> bool {
 
 type Sender = mpsc::Sender<Result<api::WatchMessage, Status>>;
 
-async fn relay(interest: Interest, mut cursor: Cursor, start: Vec<Arc<Commit>>, out: Sender) {
+/// Sends what comes after version `after`. A watcher may have seen more elsewhere than this manager
+/// has yet.
+async fn relay(
+    interest: Interest,
+    mut cursor: Cursor,
+    (after, start): (u64, Vec<Arc<Commit>>),
+    out: Sender,
+) {
     if out.send(Ok(api::WatchMessage::default())).await.is_err() {
         return;
     }
     let mut commits = start;
     loop {
-        for message in commits.iter().filter_map(|c| interest.message(c)) {
+        let new = commits.iter().filter(|c| c.version > after);
+        for message in new.filter_map(|c| interest.message(c)) {
             if out.send(Ok(message)).await.is_err() {
                 return;
             }
@@ -270,7 +278,8 @@ impl api::watch_server::Watch for WatchApi {
             },
         };
         let (out, stream) = mpsc::channel(WATCH_QUEUE);
-        tokio::spawn(relay(interest, cursor, start, out));
+        let after = resume_from.map_or(0, |version| version.index);
+        tokio::spawn(relay(interest, cursor, (after, start), out));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 }

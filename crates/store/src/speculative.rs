@@ -89,8 +89,17 @@ impl Speculative {
     /// If the draft was not made from the present head: the caller holds the view while drafting.
     pub fn accept(&mut self, draft: Draft) -> (Transaction, Arc<Commit>) {
         let (tx, commit, state) = draft.finish();
+        (tx, self.accept_finished(commit, state))
+    }
+
+    /// The same for a draft that is finished: what it changes and the state that it makes. Its
+    /// transaction must be the next proposal of this term.
+    ///
+    /// # Panics
+    /// If the draft was not made from the present head.
+    pub fn accept_finished(&mut self, commit: Commit, state: State) -> Arc<Commit> {
         assert_eq!(
-            tx.version,
+            commit.version,
             self.head.version() + 1,
             "drafts are made on the head"
         );
@@ -100,7 +109,7 @@ impl Speculative {
             state,
             commit: commit.clone(),
         });
-        (tx, commit)
+        commit
     }
 
     /// Takes the oldest transaction in flight if it made `version`: it is committed now, and

@@ -36,6 +36,12 @@ pub enum ControlError {
     /// Not offered.
     #[error("{0}")]
     Unsupported(String),
+    /// There is one already, and there can be only one.
+    #[error("{0}")]
+    Exists(String),
+    /// The answer does not fit into a message.
+    #[error("{0}")]
+    TooLarge(String),
     /// The tables refused the change.
     #[error(transparent)]
     Store(#[from] Dropped),
@@ -70,6 +76,8 @@ impl From<ControlError> for Status {
             ControlError::Precondition(_) => Code::FailedPrecondition,
             ControlError::Forbidden(_) => Code::PermissionDenied,
             ControlError::Unsupported(_) => Code::Unimplemented,
+            ControlError::Exists(_) => Code::AlreadyExists,
+            ControlError::TooLarge(_) => Code::ResourceExhausted,
             ControlError::Store(dropped) => return store_status(dropped),
             ControlError::Read(_) => Code::Unavailable,
         };
@@ -106,6 +114,7 @@ pub fn write_status(error: WriteError<ControlError>) -> Status {
     match error {
         WriteError::NotLeader => Status::unavailable("this manager is not the leader; try again"),
         WriteError::Refused(e) => e.into(),
+        WriteError::TooLarge { .. } => Status::invalid_argument(error.to_string()),
         WriteError::Log(ProposeFailure::Refused(why)) => {
             Status::unavailable(format!("the write was not accepted: {why}"))
         }

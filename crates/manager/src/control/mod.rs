@@ -17,12 +17,26 @@ mod rpc;
 
 use std::sync::Arc;
 
+use prost::Message;
 use store::{Draft, State};
 use tonic::{Response, Status};
 
 use crate::ledger::Ledger;
 use crate::quorum::Quorum;
 use error::{ControlError, write_status};
+
+/// Largest answer. Clients that were written for SwarmKit accept 4 MiB unless they are told
+/// otherwise, ours take this much.
+pub(crate) const ANSWER_BYTES_MAX: usize = 60 << 20;
+
+/// Refuses an answer that no client would take.
+fn fitting<R: Message>(answer: R) -> Result<R, ControlError> {
+    if answer.encoded_len() <= ANSWER_BYTES_MAX {
+        return Ok(answer);
+    }
+    let text = "the list does not fit into one answer; narrow the filters down";
+    Err(ControlError::TooLarge(text.into()))
+}
 
 /// Serves the control API of a leader.
 #[derive(Clone)]

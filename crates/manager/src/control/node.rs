@@ -19,6 +19,9 @@ type Result<T> = std::result::Result<T, ControlError>;
 /// is behind (SwarmKit: 7 days).
 const BLACKLIST_MARGIN: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
 
+/// Tasks given up in one transaction: their statuses fit into a log entry.
+const ORPHANS_MAX: usize = 2_000;
+
 /// A node as API clients see it, with its part in the replicated log.
 pub fn shown(node: &Node, members: &[Member]) -> api::Node {
     let mut shown = api::Node::from(node);
@@ -121,14 +124,15 @@ fn check_demotion(state: &State, node: &Node, members: &[Member]) -> Result<()> 
     Ok(())
 }
 
-/// Removes a node: its certificate is refused from now on, its tasks are given up.
+/// Removes a node: its certificate is refused from now on, its tasks are given up. Returns whether
+/// it is removed: a node with more tasks than one transaction takes needs several.
 pub fn remove(
     draft: &mut Draft,
     id: &str,
     force: bool,
     members: &[Member],
     now: Timestamp,
-) -> Result<()> {
+) -> Result<bool> {
     let node = crud::find(draft.state().nodes(), id)?.clone();
     if node.spec.desired_role == NodeRole::Manager && member_of(members, node.id).is_some() {
         let text = format!(
@@ -145,9 +149,12 @@ pub fn remove(
         );
         return Err(ControlError::Precondition(text));
     }
+    if !orphan_tasks(draft, &node, now)? {
+        return Ok(false);
+    }
     blacklist(draft, &node, now)?;
-    orphan_tasks(draft, &node, now)?;
-    crud::remove(draft, Key::Node(node.id))
+    crud::remove(draft, Key::Node(node.id))?;
+    Ok(true)
 }
 
 fn blacklist(draft: &mut Draft, node: &Node, now: Timestamp) -> Result<()> {
@@ -174,14 +181,17 @@ fn certificate_expiry(node: &Node) -> Option<Timestamp> {
     Some(chain.claimed_identity().ok()?.not_after)
 }
 
-fn orphan_tasks(draft: &mut Draft, node: &Node, now: Timestamp) -> Result<()> {
+/// Gives tasks up, as many as one transaction takes. Returns whether those were all.
+fn orphan_tasks(draft: &mut Draft, node: &Node, now: Timestamp) -> Result<bool> {
     let live: Vec<_> = draft
         .state()
         .tasks()
         .on_node(node.id)
         .filter(|t| t.status.state < TaskState::Complete)
         .map(|t| (t.id, t.status.clone()))
+        .take(ORPHANS_MAX)
         .collect();
+    let all = live.len() < ORPHANS_MAX;
     for (task, status) in live {
         let status = Box::new(TaskStatus {
             timestamp: now,
@@ -191,5 +201,5 @@ fn orphan_tasks(draft: &mut Draft, node: &Node, now: Timestamp) -> Result<()> {
         });
         crud::run(draft, Action::Report { task, status })?;
     }
-    Ok(())
+    Ok(all)
 }

@@ -116,7 +116,7 @@ pub fn remove_config(draft: &mut Draft, id: &str) -> Result<()> {
 pub fn create_network(draft: &mut Draft, spec: NetworkSpec) -> Result<Arc<Network>> {
     validate::network(&spec)?;
     if spec.ingress && draft.state().networks().iter().any(|n| n.spec.ingress) {
-        return Err(ControlError::Precondition(
+        return Err(ControlError::Exists(
             "there is an ingress network already".into(),
         ));
     }

@@ -7,7 +7,7 @@ use wire::api::control_server::Control;
 
 use super::error::ControlError;
 use super::filter::Common;
-use super::{ControlApi, cluster, crud, node, objects, service, task};
+use super::{ControlApi, cluster, crud, fitting, node, objects, service, task};
 use crate::clock;
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -54,7 +54,7 @@ impl Control for ControlApi {
         let members = self.quorum.members();
         self.view(|state| {
             let nodes = node::list(state, &filters);
-            Ok(api::ListNodesResponse {
+            fitting(api::ListNodesResponse {
                 nodes: nodes
                     .into_iter()
                     .map(|n| node::shown(n, &members))
@@ -87,17 +87,14 @@ impl Control for ControlApi {
     ) -> Reply<api::RemoveNodeResponse> {
         let request = request.into_inner();
         let members = self.quorum.members();
-        self.edit(|draft| {
-            node::remove(
-                draft,
-                &request.node_id,
-                request.force,
-                &members,
-                clock::now(),
-            )?;
-            Ok(api::RemoveNodeResponse {})
-        })
-        .await
+        loop {
+            let (now, force) = (clock::now(), request.force);
+            let remove =
+                |draft: &mut _| node::remove(draft, &request.node_id, force, &members, now);
+            if self.edit(remove).await?.into_inner() {
+                return Ok(Response::new(api::RemoveNodeResponse {}));
+            }
+        }
     }
 
     async fn get_task(&self, request: Request<api::GetTaskRequest>) -> Reply<api::GetTaskResponse> {
@@ -116,13 +113,7 @@ impl Control for ControlApi {
         request: Request<api::ListTasksRequest>,
     ) -> Reply<api::ListTasksResponse> {
         let filter = task::TaskFilter::new(request.into_inner().filters.unwrap_or_default());
-        self.view(|state| {
-            let tasks = filter.select(state).into_iter();
-            Ok(api::ListTasksResponse {
-                tasks: tasks.map(|t| t.as_ref().into()).collect(),
-            })
-        })
-        .await
+        self.view(|state| filter.list(state)).await
     }
 
     async fn remove_task(
@@ -157,7 +148,7 @@ impl Control for ControlApi {
     ) -> Reply<api::ListServicesResponse> {
         let filters = request.into_inner().filters.unwrap_or_default();
         self.view(|state| {
-            Ok(api::ListServicesResponse {
+            fitting(api::ListServicesResponse {
                 services: service::list(state, &filters),
             })
         })
@@ -246,7 +237,7 @@ impl Control for ControlApi {
         let filters = request.into_inner().filters.unwrap_or_default();
         self.view(|state| {
             let found = objects::list(state.networks().iter(), &common!(filters)).into_iter();
-            Ok(api::ListNetworksResponse {
+            fitting(api::ListNetworksResponse {
                 networks: found.map(|n| n.as_ref().into()).collect(),
             })
         })
@@ -364,7 +355,7 @@ impl Control for ControlApi {
         self.view(|state| {
             let rows = state.secrets().iter().filter(|s| !s.internal);
             let found = objects::list(rows, &common!(filters)).into_iter();
-            Ok(api::ListSecretsResponse {
+            fitting(api::ListSecretsResponse {
                 secrets: found.map(|row| shown_secret(&row)).collect(),
             })
         })
@@ -435,7 +426,7 @@ impl Control for ControlApi {
         self.view(|state| {
             let rows = state.configs().iter();
             let found = objects::list(rows, &common!(filters)).into_iter();
-            Ok(api::ListConfigsResponse {
+            fitting(api::ListConfigsResponse {
                 configs: found.map(|row| row.as_ref().into()).collect(),
             })
         })
@@ -548,7 +539,7 @@ impl Control for ControlApi {
             };
             let rows = state.resources().iter().filter(of_kind);
             let found = objects::list(rows, &common!(filters)).into_iter();
-            Ok(api::ListResourcesResponse {
+            fitting(api::ListResourcesResponse {
                 resources: found.map(|r| r.as_ref().into()).collect(),
             })
         })

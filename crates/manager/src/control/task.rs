@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prost::Message;
 use store::{Action, Draft, Key, Kind, State};
 use types::naming::task_name;
 use types::{Labels, NodeId, ServiceId, Task, TaskId, TaskState};
@@ -103,6 +104,28 @@ impl TaskFilter {
                 ),
             };
         candidates.filter(|t| self.matches(state, t)).collect()
+    }
+
+    /// All tasks that pass, as one message carries them.
+    ///
+    /// # Errors
+    /// If they do not fit into one; it is not made then.
+    pub fn list(&self, state: &State) -> Result<api::ListTasksResponse> {
+        let found = self.select(state);
+        let (count, mut bytes) = (found.len(), 0);
+        let mut tasks = Vec::with_capacity(count);
+        for task in found {
+            let task = api::Task::from(task.as_ref());
+            bytes += task.encoded_len();
+            if bytes > super::ANSWER_BYTES_MAX {
+                return Err(ControlError::TooLarge(format!(
+                    "{count} tasks do not fit into one answer; narrow the filters down, or read \
+                     them in pages with swarm.v1.Cluster/StreamTasks"
+                )));
+            }
+            tasks.push(task);
+        }
+        Ok(api::ListTasksResponse { tasks })
     }
 
     /// A page of the tasks that pass, after a task id.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use store::{Action, ApplyError};
+use store::ApplyError;
 use tokio::sync::oneshot;
 use types::{Annotations, Extension, ExtensionId, Meta};
 
@@ -75,6 +75,78 @@ async fn a_writer_waits_while_too_much_is_in_flight() {
     }
     writer.await.unwrap().unwrap();
     drop(held);
+}
+
+/// A transaction of as many bytes as its descriptions have.
+fn sized(tx: &Transaction) -> Bytes {
+    let size = |action: &Action| match action {
+        Action::Create(store::Object::Extension(e)) => e.description.len(),
+        _ => 0,
+    };
+    Bytes::from(vec![0; tx.actions.iter().map(size).sum()])
+}
+
+fn large_step(name: &str, bytes: usize) -> Step {
+    let extension = Extension {
+        id: ExtensionId::random(&mut SystemEntropy),
+        meta: Meta::default(),
+        annotations: Annotations::named(name),
+        description: "x".repeat(bytes),
+    };
+    Step::unguarded(Action::Create(extension.into()))
+}
+
+#[tokio::test]
+async fn a_change_too_large_for_the_log_is_refused_and_costs_nothing() {
+    let log = Arc::new(HeldLog::default());
+    let ledger = Ledger::new(State::default(), Box::new(log.clone()), sized);
+    ledger.lead(FIRST);
+    let step = large_step("a", TRANSACTION_BYTES_MAX + 1);
+    let refused = ledger.write(|draft| draft.add(step)).await;
+    assert!(matches!(refused, Err(WriteError::TooLarge { .. })));
+    assert!(lock(&log.0).is_empty());
+    let head = ledger.head_after(FIRST, 0, Some(Instant::now())).unwrap();
+    assert_eq!(head.state.version(), 0);
+}
+
+#[tokio::test]
+async fn a_large_plan_is_proposed_in_parts_and_a_step_that_never_fits_is_dropped() {
+    let log = Arc::new(HeldLog::default());
+    let ledger = Ledger::new(State::default(), Box::new(log.clone()), sized);
+    ledger.lead(FIRST);
+    let third = TRANSACTION_BYTES_MAX / 3 + 1;
+    let mut plan = Plan::default();
+    for name in ["a", "b", "c", "d"] {
+        plan.push(large_step(name, third));
+    }
+    plan.push(large_step("e", TRANSACTION_BYTES_MAX + 1));
+    let (proposals, dropped) = ledger.propose_plan(FIRST, plan).unwrap();
+    assert_eq!(dropped, 1);
+    assert_eq!(proposals.len(), lock(&log.0).len());
+    let head = ledger.head_after(FIRST, 0, Some(Instant::now())).unwrap();
+    assert_eq!(head.state.extensions().len(), 4);
+    while !lock(&log.0).is_empty() {
+        commit_one(&log, &ledger);
+    }
+    assert_eq!(ledger.state().extensions().len(), 4);
+}
+
+#[tokio::test]
+async fn writers_wait_while_too_many_bytes_are_in_flight() {
+    let log = Arc::new(HeldLog::default());
+    let ledger = Ledger::new(State::default(), Box::new(log.clone()), sized);
+    ledger.lead(FIRST);
+    let size = 1 << 20;
+    let mut held = Vec::new();
+    for n in 0..IN_FLIGHT_BYTES_MAX / size {
+        let step = large_step(&format!("n{n}"), size);
+        let drafted = ledger.draft(&mut Some(|draft: &mut Draft| draft.add(step)));
+        held.push(drafted.unwrap().expect("there is room"));
+    }
+    let full = ledger.draft(&mut Some(|draft: &mut Draft| create(draft, "a")));
+    assert!(full.unwrap().is_none());
+    commit_one(&log, &ledger);
+    let _proposal = draft(&ledger, "a").unwrap();
 }
 
 #[tokio::test]
