@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dispatcher::Answer;
+use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -42,6 +43,19 @@ impl DispatchApi {
     }
 }
 
+/// Largest description of a node: far above what engines say of themselves, far below what one
+/// transaction takes.
+const DESCRIPTION_BYTES_MAX: usize = 256 << 10;
+
+/// Most bytes of a text in a task's status. It is kept for every task, and shown in one line.
+const TEXT_BYTES_MAX: usize = 4 << 10;
+
+fn shorten(text: &mut String) {
+    if text.len() > TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+    }
+}
+
 /// Updates that can be read; an unreadable one is skipped, for an error would end the session of
 /// a stock engine.
 fn readable(
@@ -49,7 +63,10 @@ fn readable(
 ) -> Vec<(TaskId, TaskStatus)> {
     let read = |update: api::update_task_status_request::TaskStatusUpdate| {
         let id = update.task_id.parse().ok()?;
-        match TaskStatus::try_from(update.status?) {
+        let mut status = update.status?;
+        shorten(&mut status.message);
+        shorten(&mut status.err);
+        match TaskStatus::try_from(status) {
             Ok(mut status) => {
                 once_each(&mut status.ports);
                 Some((id, status))
@@ -85,6 +102,12 @@ impl Dispatcher for DispatchApi {
     ) -> Result<Response<Self::SessionStream>, Status> {
         let (node, addr) = (Caller::of(&request)?.node_id()?, host(&request)?);
         let request = request.into_inner();
+        let size = request.description.as_ref().map_or(0, Message::encoded_len);
+        if size > DESCRIPTION_BYTES_MAX {
+            return Err(Status::invalid_argument(format!(
+                "description: {size} bytes, at most {DESCRIPTION_BYTES_MAX} are kept of a node"
+            )));
+        }
         let description = request
             .description
             .map(NodeDescription::try_from)
