@@ -1,5 +1,6 @@
 //! Serving: the control socket always, the manager's port while there is a manager.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -31,7 +32,7 @@ impl Serving {
     fn start<L>(incoming: Incoming, layer: L, routes: Routes) -> Self
     where
         L: Layer<Routes> + Clone + Send + Sync + 'static,
-        L::Service: Service<Request<Body>, Response = Response<Body>, Error = std::convert::Infallible>
+        L::Service: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
             + Clone
             + Send
             + Sync
@@ -132,7 +133,7 @@ impl<S> Layer<S> for RefuseLayer {
 
 impl Service<Request<Body>> for Refuse {
     type Response = Response<Body>;
-    type Error = std::convert::Infallible;
+    type Error = Infallible;
     type Future = std::future::Ready<Result<Response<Body>, Self::Error>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {

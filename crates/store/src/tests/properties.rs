@@ -77,7 +77,9 @@ fn check(state: &State) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn indexes_and_revisions_agree_with_the_rows(dice in prop::collection::vec(any::<u64>(), 1..120)) {
+    fn indexes_and_revisions_agree_with_the_rows(
+        dice in prop::collection::vec(any::<u64>(), 1..120),
+    ) {
         let mut f = Fixture::new();
         let mut services = Vec::new();
         for d in dice {
