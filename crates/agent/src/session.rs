@@ -18,6 +18,9 @@ use crate::owner::{Message, Outgoing};
 use crate::peers::Peer;
 use crate::sessions::{ConnectError, SessionFacts};
 
+/// What managers say to a removed node in any call; no code of gRPC says it.
+const REMOVED: &str = "was removed from the cluster";
+
 /// Why there is no session (any more).
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
@@ -66,6 +69,17 @@ impl SessionError {
         match self {
             Self::Refused { status, .. } => Some(status.code()),
             _ => None,
+        }
+    }
+
+    /// Whether a manager says that this node was removed from the cluster. It stays so: the ids of
+    /// removed nodes are never used again.
+    pub fn says_removed(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => {
+                status.code() == Code::PermissionDenied && status.message().contains(REMOVED)
+            }
+            _ => false,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::{Agent, SessionFacts};
+use agent::{Agent, AgentState, SessionFacts};
 use manager::{Ended, Manager, ManagerConfig, Origin, clock};
 use pki::files::NodeCredentials;
 use storage::StateDir;
@@ -54,6 +54,7 @@ enum Woken {
     Facts,
     RenewalDue,
     AgentEnded,
+    Removed,
     ManagerEnded(Ended),
     Retry,
     Stop,
@@ -95,10 +96,11 @@ impl Supervisor {
     /// # Errors
     /// Why the node cannot go on.
     pub async fn run(mut self, agent: Agent, stop: CancellationToken) -> Result<(), NodeError> {
-        let mut facts = agent.facts();
+        let (mut facts, mut state) = (agent.facts(), agent.state());
         let result = loop {
-            match self.next(&mut facts, &stop).await {
+            match self.next(&mut facts, &mut state, &stop).await {
                 Woken::Stop => break Ok(()),
+                Woken::Removed => break Err(NodeError::Removed),
                 Woken::AgentEnded => {
                     break Err(NodeError::Agent("it ended by itself".to_owned()));
                 }
@@ -136,6 +138,7 @@ impl Supervisor {
     async fn next(
         &self,
         facts: &mut watch::Receiver<Option<SessionFacts>>,
+        state: &mut watch::Receiver<AgentState>,
         stop: &CancellationToken,
     ) -> Woken {
         let ended = async {
@@ -147,6 +150,7 @@ impl Supervisor {
         tokio::select! {
             () = stop.cancelled() => Woken::Stop,
             ended = ended => Woken::ManagerEnded(ended),
+            () = removed(state) => Woken::Removed,
             changed = facts.changed() => match changed {
                 Ok(()) => Woken::Facts,
                 Err(_) => Woken::AgentEnded,
@@ -420,5 +424,17 @@ impl Supervisor {
             Some(managing) => managing.manager.leader(),
             None => watch::channel(transport::Leader::Here).1,
         }
+    }
+}
+
+/// Waits until a manager says that this node was removed.
+async fn removed(state: &mut watch::Receiver<AgentState>) {
+    let says = |state: &AgentState| match state {
+        AgentState::Connecting { last: Some(why) } => why.says_removed(),
+        _ => false,
+    };
+    if state.wait_for(says).await.is_err() {
+        // The agent ended, which is noticed elsewhere.
+        std::future::pending().await
     }
 }
