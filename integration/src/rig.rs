@@ -114,6 +114,31 @@ impl Rig {
         ctl::run(Path::new("docker"), &line)
     }
 
+    /// Kills a host's Docker Engine.
+    ///
+    /// # Errors
+    /// If the script fails.
+    pub fn kill_engine(&self, host: usize) -> anyhow::Result<()> {
+        self.hosts(&["killd", &host.to_string()]).map(drop)
+    }
+
+    /// Starts a host's Docker Engine again and waits until it answers.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn start_engine(&self, host: usize) -> anyhow::Result<()> {
+        self.hosts(&["startd", &host.to_string()]).map(drop)
+    }
+
+    /// The data directory of a host's Docker Engine.
+    ///
+    /// # Errors
+    /// If the script fails.
+    pub fn engine_dir(&self, host: usize) -> anyhow::Result<PathBuf> {
+        let socket = self.hosts(&["sock", &host.to_string()])?;
+        Ok(Path::new(socket.trim()).with_file_name("docker"))
+    }
+
     /// Names of the containers of a service's tasks that run on a host.
     ///
     /// # Errors
