@@ -20,6 +20,7 @@ const RINGS: [&[&str]; 4] = [
         "policy",
         "worker",
         "validate",
+        "invariants",
     ],
     &["wire", "storage"],
     &[
@@ -35,6 +36,7 @@ const RINGS: [&[&str]; 4] = [
     ],
     &[
         "integration",
+        "sim",
         "docker-cli",
         "xtask",
         "swarmd",

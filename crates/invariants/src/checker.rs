@@ -1,0 +1,104 @@
+//! Follows the committed transactions of a cluster and checks each.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use orchestrator::SlotKey;
+use store::{Change, Commit, State};
+use types::service::UpdateOrder;
+use types::{Service, ServiceId, Task, TaskId, Timestamp};
+
+use crate::desired::CREATIONS_PER_MINUTE_MAX;
+use crate::{Verdict, must, slots, tasks};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What has to be remembered of the past to judge the present. Feed it every commit in order.
+#[derive(Debug, Default)]
+pub struct Checker {
+    /// Every task that ever was: version and number of its creation.
+    pub(crate) born: BTreeMap<TaskId, (u64, u64)>,
+    /// Services that ever asked for replacements to start first.
+    pub(crate) starts_first: BTreeSet<ServiceId>,
+    /// Version at which the update under way of a service began.
+    pub(crate) updates: BTreeMap<ServiceId, (Timestamp, u64)>,
+    /// Creations in the last minute, by slot.
+    creations: BTreeMap<(ServiceId, SlotKey), VecDeque<Timestamp>>,
+}
+
+impl Checker {
+    /// A checker of a cluster without objects.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Checks one transaction. `now` is true time, whatever the clocks of managers say.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold.
+    pub fn check(&mut self, around: (&State, &State), commit: &Commit, now: Timestamp) -> Verdict {
+        let (before, after) = around;
+        for change in &commit.changes {
+            match change {
+                Change::Service(diff) => {
+                    if let Some(service) = &diff.new {
+                        self.service(service, commit.version);
+                    }
+                }
+                Change::Task(diff) => {
+                    tasks::check(before, after, diff)?;
+                    if let (None, Some(task)) = (&diff.old, &diff.new) {
+                        self.birth(task, commit.version, now)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        for change in &commit.changes {
+            if let Change::Task(diff) = change {
+                slots::check(self, after, diff, commit)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn service(&mut self, service: &Service, version: u64) {
+        let configs = [service.spec.update, service.spec.rollback];
+        let first = |c: &types::service::UpdateConfig| c.order == UpdateOrder::StartFirst;
+        if configs.iter().flatten().any(first) {
+            self.starts_first.insert(service.id);
+        }
+        let status = service.update_status.as_ref();
+        let started = status.map_or(Timestamp::ZERO, |s| s.started_at);
+        if self.updates.get(&service.id).is_none_or(|u| u.0 != started) {
+            self.updates.insert(service.id, (started, version));
+        }
+    }
+
+    fn birth(&mut self, task: &Task, version: u64, now: Timestamp) -> Verdict {
+        let serial = self.born.len() as u64;
+        must!(
+            self.born.insert(task.id, (version, serial)).is_none(),
+            "O2",
+            "the id of task {} is used again",
+            task.id
+        );
+        let Some(service) = task.service_id else {
+            return Ok(());
+        };
+        let times = self.creations.entry((service, SlotKey::of(task)));
+        let times = times.or_default();
+        times.push_back(now);
+        while times.front().is_some_and(|at| now.since(*at) > MINUTE) {
+            times.pop_front();
+        }
+        must!(
+            times.len() <= CREATIONS_PER_MINUTE_MAX,
+            "O8",
+            "{} tasks in slot {:?} of service {service} within a minute",
+            times.len(),
+            SlotKey::of(task)
+        );
+        Ok(())
+    }
+}

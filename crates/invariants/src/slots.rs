@@ -1,0 +1,181 @@
+//! What holds for the tasks of one slot together (O5, O7, O9).
+
+use std::sync::Arc;
+
+use orchestrator::SlotKey;
+use store::{Commit, Diff, State};
+use types::defaults::{OLD_TASK_WAIT_MAX, STOP_GRACE_PERIOD};
+use types::service::UpdateState;
+use types::{NodeState, Service, ServiceId, ServiceMode, Task, TaskState};
+
+use crate::{Checker, Verdict, must};
+
+/// Added to the stop grace of a task that its replacement waits for (the orchestrator's number).
+const STOP_REPORT_SLACK: std::time::Duration = std::time::Duration::from_secs(10);
+
+pub(crate) fn check(
+    checker: &Checker,
+    after: &State,
+    diff: &Diff<Task>,
+    commit: &Commit,
+) -> Verdict {
+    let Some(task) = diff.new.as_ref() else {
+        return Ok(());
+    };
+    let Some(service) = task.service_id.and_then(|s| after.services().get(s)) else {
+        return Ok(());
+    };
+    let slot = records(after, service.id, SlotKey::of(task));
+    one_runnable(checker, service, task, &slot)?;
+    let goal = goal(service);
+    let was = diff.old.as_ref().map(|t| t.desired_state);
+    let starts = task.desired_state == goal && was.is_none_or(|w| w < goal);
+    if starts && !checker.starts_first.contains(&service.id) {
+        slot_is_free(after, task, &slot, commit)?;
+    }
+    if diff.old.is_none() {
+        not_done_yet(service, task, &slot)?;
+        in_its_turn(checker, after, service, task)?;
+    }
+    Ok(())
+}
+
+fn goal(service: &Service) -> TaskState {
+    if service.spec.mode.is_job() {
+        TaskState::Complete
+    } else {
+        TaskState::Running
+    }
+}
+
+fn records(state: &State, service: ServiceId, key: SlotKey) -> Vec<&Arc<Task>> {
+    let all = state.tasks().of_service(service);
+    all.filter(|t| SlotKey::of(t) == key).collect()
+}
+
+/// O5: one task that is meant to run, or two where replacements start first.
+fn one_runnable(
+    checker: &Checker,
+    service: &Service,
+    task: &Task,
+    slot: &[&Arc<Task>],
+) -> Verdict {
+    let runnable: Vec<_> = slot.iter().filter(|t| t.is_runnable()).collect();
+    let max = if checker.starts_first.contains(&service.id) {
+        2
+    } else {
+        1
+    };
+    must!(
+        runnable.len() <= max,
+        "O5",
+        "{} runnable tasks in slot {:?} of service {}: {}",
+        runnable.len(),
+        SlotKey::of(task),
+        service.id,
+        describe(slot)
+    );
+    Ok(())
+}
+
+/// O5: a task is let run only when nothing else of its slot can still run, or has been waited for.
+fn slot_is_free(after: &State, task: &Task, slot: &[&Arc<Task>], commit: &Commit) -> Verdict {
+    for other in slot.iter().filter(|t| t.id != task.id && t.is_active()) {
+        let node = other.node_id.and_then(|n| after.nodes().get(n));
+        let lost = node.is_none_or(|n| n.status.state == NodeState::Down);
+        let container = other.spec().container();
+        let grace = container.and_then(|c| c.stop_grace_period);
+        let grace = grace.unwrap_or(STOP_GRACE_PERIOD) + STOP_REPORT_SLACK;
+        let until = task.meta.created_at.plus(OLD_TASK_WAIT_MAX.max(grace));
+        must!(
+            lost || commit.at >= until,
+            "O5",
+            "task {} may start beside task {}, which is {}: {}",
+            task.id,
+            other.id,
+            other.status.state,
+            describe(slot)
+        );
+    }
+    Ok(())
+}
+
+/// O9: a completed slot of a job is not run again, and no more run at once than were asked for.
+fn not_done_yet(service: &Service, task: &Task, slot: &[&Arc<Task>]) -> Verdict {
+    if !service.spec.mode.is_job() {
+        return Ok(());
+    }
+    let same_run = |t: &&&Arc<Task>| t.job_iteration == task.job_iteration;
+    let done = |t: &&&Arc<Task>| t.status.state == TaskState::Complete;
+    must!(
+        !slot.iter().filter(same_run).any(|t| done(&t)),
+        "O9",
+        "slot {:?} of job {} is run again after it completed",
+        SlotKey::of(task),
+        service.id
+    );
+    Ok(())
+}
+
+/// O7: an update has no more slots in flight than it may; O9 for jobs.
+fn in_its_turn(checker: &Checker, after: &State, service: &Service, task: &Task) -> Verdict {
+    if let ServiceMode::ReplicatedJob { max_concurrent, .. } = service.spec.mode {
+        let run = service.job_status.map_or(0, |j| j.iteration);
+        let busy = after.tasks().of_service(service.id);
+        let busy = busy.filter(|t| t.is_runnable() && t.job_iteration == Some(run));
+        let busy = busy.count() as u64;
+        must!(
+            busy <= max_concurrent,
+            "O9",
+            "{busy} tasks of job {} at once, {max_concurrent} allowed",
+            service.id
+        );
+    }
+    let state = service.update_status.as_ref().map(|s| s.state);
+    let config = match state {
+        Some(UpdateState::Updating) => service.spec.update,
+        Some(UpdateState::RollbackStarted) => service.spec.rollback,
+        _ => return Ok(()),
+    };
+    let parallelism = config.unwrap_or_default().parallelism;
+    if parallelism == 0 || !steps_forward(checker, after, service, task) {
+        return Ok(());
+    }
+    let tasks = after.tasks().of_service(service.id);
+    let in_flight = tasks.filter(|t| {
+        t.status.state < TaskState::Running
+            && t.desired_state < TaskState::Shutdown
+            && steps_forward(checker, after, service, t)
+    });
+    let in_flight = in_flight.count() as u64;
+    must!(
+        in_flight <= parallelism,
+        "O7",
+        "{in_flight} slots of service {} are in flight, {parallelism} allowed",
+        service.id
+    );
+    Ok(())
+}
+
+/// Whether the update under way made this task from one of another version.
+fn steps_forward(checker: &Checker, after: &State, service: &Service, task: &Task) -> bool {
+    let began = checker.updates.get(&service.id).map_or(0, |u| u.1);
+    let born = checker.born.get(&task.id);
+    let is_new = born.is_some_and(|b| b.0 >= began);
+    if task.spec_version != Some(service.spec_version) || !is_new {
+        return false;
+    }
+    let slot = records(after, service.id, SlotKey::of(task));
+    let earlier = slot.iter().filter(|t| checker.born.get(&t.id) < born);
+    let last = earlier.max_by_key(|t| checker.born.get(&t.id));
+    last.is_some_and(|t| t.spec_version != task.spec_version)
+}
+
+fn describe(slot: &[&Arc<Task>]) -> String {
+    let one = |t: &&Arc<Task>| {
+        let (id, state, wanted) = (t.id, t.status.state, t.desired_state);
+        let version = t.spec_version.unwrap_or(0);
+        format!("\n    {id} {state}, wanted {wanted}, spec {version}")
+    };
+    slot.iter().map(one).collect()
+}

@@ -1,0 +1,184 @@
+//! Looks at the whole cluster: what really runs where (O6, O11), whether it came to be as desired
+//! (L1), and whether it then rests (L3).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use invariants::{Verdict, Violation, as_desired, history_is_bounded, must_run, state_hash};
+use types::service::UpdateOrder;
+use types::{Service, ServiceId};
+
+use crate::node::Stage;
+use crate::params::SEC;
+use crate::world::World;
+
+/// How long a node must have been connected, to a leader that has led as long, before two
+/// containers of a slot on such nodes are a fault: three heartbeats, the longest back-off, the
+/// longest wait for an old task (a stop grace of 70 s is among the scripts) and its kill.
+const CONNECTED: u64 = 150 * SEC;
+
+/// Time from the end of all faults until everything is as desired. The longest lawful waits are
+/// the delay of a crash loop (60 s), an old task that is waited for (80 s), and an update of ten
+/// slots, one after another, that roll back again.
+pub const CONVERGED_WITHIN: u64 = 1_500 * SEC;
+
+/// How long a cluster that came to rest must then be quiet.
+pub const QUIET: u64 = 90 * SEC;
+
+/// Passes of the pipeline in the quiet time; there are none in a cluster at rest but those that
+/// were asked for before.
+const QUIET_PASSES_MAX: u64 = 30;
+
+impl World {
+    /// O6: what holds at every moment.
+    pub(crate) fn look(&mut self) -> Verdict {
+        let Some(leader) = self.leader() else {
+            return Ok(());
+        };
+        let since = self.leading(leader).map_or(u64::MAX, |l| l.since);
+        if self.now < since.saturating_add(CONNECTED) {
+            return Ok(());
+        }
+        let mut running: BTreeMap<_, Vec<String>> = BTreeMap::new();
+        for (at, agent) in self.agents.iter().enumerate() {
+            let link = agent.link.as_ref();
+            let steady = link.is_some_and(|l| {
+                l.manager == leader && l.session.is_some() && self.now >= l.since + CONNECTED
+            });
+            if !steady || agent.removed || agent.paused_until > self.now {
+                continue;
+            }
+            for (task, thing) in &agent.things {
+                if let (Stage::Running, Some(slot)) = (thing.stage, thing.slot) {
+                    running.entry(slot).or_default().push(format!("{task} on a{at}"));
+                }
+            }
+        }
+        for ((service, slot), tasks) in running {
+            if tasks.len() > self.allowed(service) {
+                let text = format!("slot {slot:?} of service {service} runs {tasks:?}");
+                return Err(Violation::new("O6", text));
+            }
+        }
+        Ok(())
+    }
+
+    fn allowed(&self, service: ServiceId) -> usize {
+        let service = self.oracle.state().services().get(service);
+        let first = |s: &Service| {
+            let configs = [s.spec.update, s.spec.rollback];
+            let mut configs = configs.iter().flatten();
+            configs.any(|c| c.order == UpdateOrder::StartFirst)
+        };
+        match service {
+            Some(s) if !first(s) => 1,
+            _ => 2,
+        }
+    }
+
+    /// After everything healed: convergence, rest, fresh writes, and nothing lost.
+    ///
+    /// # Errors
+    /// The first of these that fails.
+    pub fn prove_alive(&mut self) -> Verdict {
+        let end = self.now + CONVERGED_WITHIN;
+        self.run_until(self.now + 10 * SEC)?;
+        loop {
+            self.run_until(self.now + 5 * SEC)?;
+            match self.at_rest() {
+                Ok(()) => break,
+                Err(why) if self.now >= end => return Err(why),
+                Err(_) => {}
+            }
+        }
+        let took = self.now + CONVERGED_WITHIN - end;
+        self.marks.insert("seconds to converge", took / SEC);
+        self.rests()?;
+        history_is_bounded(self.oracle.state())?;
+        self.writes()?;
+        self.oracle.check_answers()?;
+        self.same_everywhere()
+    }
+
+    /// Whether everything is as desired, on paper and on the nodes.
+    fn at_rest(&self) -> Verdict {
+        let state = self.oracle.state();
+        if self.leader().is_none() {
+            return Err(Violation::new("L2", "nobody leads"));
+        }
+        as_desired(state)?;
+        for (at, agent) in self.agents.iter().enumerate() {
+            if agent.removed {
+                continue;
+            }
+            let wanted = must_run(state, agent.node);
+            let running = |t: &&crate::node::Thing| t.stage == Stage::Running;
+            let things = agent.things.iter().filter(|(_, t)| running(t));
+            let there: BTreeSet<_> = things.map(|(id, _)| *id).collect();
+            if wanted != there {
+                let text = format!("a{at} runs {there:?} and should run {wanted:?}");
+                return Err(Violation::new("O11", text));
+            }
+            let known = |id| state.tasks().get(id).is_some();
+            if let Some(left) = agent.things.keys().find(|id| !known(**id)) {
+                let text = format!("a{at} keeps what is left of task {left}, which is deleted");
+                return Err(Violation::new("O11", text));
+            }
+        }
+        Ok(())
+    }
+
+    /// L3: nothing happens in a cluster that has what it wants.
+    fn rests(&mut self) -> Verdict {
+        self.run_until(self.now + 70 * SEC)?;
+        let (version, passes) = (self.oracle.state().version(), self.passes);
+        self.run_until(self.now + QUIET)?;
+        let after = self.oracle.state().version();
+        if after != version {
+            let text = format!("{} transactions while nothing changes", after - version);
+            return Err(Violation::new("L3", text));
+        }
+        let passes = self.passes - passes;
+        if passes > QUIET_PASSES_MAX {
+            let text = format!("{passes} passes of the pipeline while nothing changes");
+            return Err(Violation::new("L3", text));
+        }
+        self.at_rest()
+    }
+
+    /// Fresh writes succeed.
+    fn writes(&mut self) -> Verdict {
+        let before = self.oracle.acknowledged_count();
+        for _ in 0..3 {
+            let told = self.fresh_write();
+            if told.is_none() {
+                return Err(Violation::new("L2", "nobody takes writes"));
+            }
+        }
+        self.run_until(self.now + 10 * SEC)?;
+        let done = self.oracle.acknowledged_count() - before;
+        if done < 3 {
+            let text = format!("{done} of 3 writes were acknowledged");
+            return Err(Violation::new("L2", text));
+        }
+        Ok(())
+    }
+
+    /// R7: every manager holds the same tables.
+    fn same_everywhere(&mut self) -> Verdict {
+        self.run_until(self.now + 10 * SEC)?;
+        let truth = self.oracle.state();
+        let (version, hash) = (truth.version(), state_hash(truth));
+        for (at, host) in self.hosts.iter().enumerate() {
+            let Some(process) = host.process.as_ref() else {
+                continue;
+            };
+            let state = &process.state;
+            if state.version() != version || state_hash(state) != hash {
+                let have = state.version();
+                let text = format!("m{at} holds version {have} and differs from {version}");
+                return Err(Violation::new("R7", text));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,196 @@
+//! The one true history of a cluster: what was committed, in which order, and what clients know
+//! of it. Every manager is compared with it, and every transaction is checked once.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use invariants::{Checker, Verdict, Violation, first_difference};
+use store::{Change, Commit, State};
+use types::Timestamp;
+
+use crate::rng::{fold, mix};
+
+/// Versions between two comparisons of whole tables.
+const FULL_COMPARISON_EVERY: u64 = 32;
+
+/// One committed transaction.
+struct Fact {
+    /// Hash of its encoded form.
+    hash: u64,
+    /// Tables after it.
+    state: State,
+}
+
+/// What is known of a write by its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Acknowledged,
+    Refused,
+}
+
+/// The true history.
+#[derive(Default)]
+pub struct Oracle {
+    checker: Checker,
+    facts: Vec<Fact>,
+    empty: State,
+    answers: BTreeMap<u64, (u64, Answer)>,
+    by_hash: BTreeMap<u64, u64>,
+}
+
+/// Hash of an encoded transaction.
+pub fn hash_of(data: &Bytes) -> u64 {
+    data.chunks(8).fold(data.len() as u64, |hash, chunk| {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        fold(hash, mix(u64::from_le_bytes(word)))
+    })
+}
+
+impl Oracle {
+    /// The newest committed tables.
+    pub fn state(&self) -> &State {
+        self.facts.last().map_or(&self.empty, |f| &f.state)
+    }
+
+    /// A manager applied an entry and has these tables now. True if it was the first to.
+    ///
+    /// # Errors
+    /// If managers differ, or the transaction broke an invariant.
+    pub fn applied(
+        &mut self,
+        (data, commit, state): (&Bytes, &Commit, &State),
+        now: Timestamp,
+    ) -> Result<bool, Violation> {
+        let version = commit.version;
+        let hash = hash_of(data);
+        let known = self.facts.len() as u64;
+        if version == known + 1 {
+            if let Some(earlier) = self.by_hash.insert(hash, version) {
+                let text = format!("transaction {earlier} is applied again as {version}");
+                return Err(Violation::new("R6", text));
+            }
+            let before = self.state().clone();
+            self.facts.push(Fact {
+                hash,
+                state: state.clone(),
+            });
+            self.checker.check((&before, state), commit, now)?;
+            return Ok(true);
+        }
+        let Some(fact) = usize::try_from(version)
+            .ok()
+            .and_then(|v| self.facts.get(v.wrapping_sub(1)))
+        else {
+            let text = format!("version {version} is applied, {known} is the newest");
+            return Err(Violation::new("R3", text));
+        };
+        if fact.hash != hash {
+            let text = format!("version {version} is another transaction on two managers");
+            return Err(Violation::new("R3", text));
+        }
+        let differs = rows_differ(commit, state, &fact.state);
+        if let Some(what) = differs {
+            return Err(Violation::new("R7", format!("at version {version}: {what}")));
+        }
+        if version.is_multiple_of(FULL_COMPARISON_EVERY) {
+            same(state, &fact.state)?;
+        }
+        Ok(false)
+    }
+
+    /// A manager restored these tables.
+    ///
+    /// # Errors
+    /// If they are not what was committed.
+    pub fn restored(&self, state: &State) -> Verdict {
+        let version = state.version();
+        let index = usize::try_from(version).unwrap_or(usize::MAX);
+        match index.checked_sub(1).and_then(|i| self.facts.get(i)) {
+            None if version == 0 => Ok(()),
+            None => Err(Violation::new("R8", format!("version {version} never was"))),
+            Some(fact) => same(state, &fact.state),
+        }
+    }
+
+    /// A client was told that its write is safe.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub fn acknowledged(&mut self, serial: u64, hash: u64) -> Verdict {
+        self.answers.insert(serial, (hash, Answer::Acknowledged));
+        self.check_answer(serial)
+    }
+
+    /// A client was told that its write did not and will not happen.
+    ///
+    /// # Errors
+    /// If it did.
+    pub fn refused(&mut self, serial: u64, hash: u64) -> Verdict {
+        self.answers.insert(serial, (hash, Answer::Refused));
+        self.check_answer(serial)
+    }
+
+    /// Checks everything that clients were told.
+    ///
+    /// # Errors
+    /// The first answer that was wrong.
+    pub fn check_answers(&self) -> Verdict {
+        self.answers.keys().try_for_each(|s| self.check_answer(*s))
+    }
+
+    /// Writes that were acknowledged.
+    pub fn acknowledged_count(&self) -> usize {
+        let told = self.answers.values();
+        told.filter(|a| a.1 == Answer::Acknowledged).count()
+    }
+
+    fn check_answer(&self, serial: u64) -> Verdict {
+        let Some((hash, answer)) = self.answers.get(&serial) else {
+            return Ok(());
+        };
+        let there = self.by_hash.contains_key(hash);
+        match answer {
+            Answer::Acknowledged if !there => {
+                let text = format!("write {serial} was acknowledged and is not committed");
+                Err(Violation::new("R1", text))
+            }
+            Answer::Refused if there => {
+                let text = format!("write {serial} was refused and is committed");
+                Err(Violation::new("R6", text))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn same(state: &State, truth: &State) -> Verdict {
+    match first_difference(state, truth) {
+        None => Ok(()),
+        Some(what) => {
+            let text = format!("tables differ at version {}: {what}", state.version());
+            Err(Violation::new("R7", text))
+        }
+    }
+}
+
+/// Compares the rows that a commit wrote with the rows of the true tables.
+fn rows_differ(commit: &Commit, state: &State, truth: &State) -> Option<String> {
+    let differs = |change: &&Change| match change {
+        Change::Task(d) => {
+            let id = d.latest().id;
+            state.tasks().get(id) != truth.tasks().get(id)
+        }
+        Change::Service(d) => {
+            let id = d.latest().id;
+            state.services().get(id) != truth.services().get(id)
+        }
+        Change::Node(d) => {
+            let id = d.latest().id;
+            state.nodes().get(id) != truth.nodes().get(id)
+        }
+        _ => false,
+    };
+    let found = commit.changes.iter().find(differs);
+    found.map(|change| format!("{change:?}"))
+}
