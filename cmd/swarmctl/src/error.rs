@@ -121,7 +121,7 @@ fn reason(status: &Status) -> String {
     };
     match status.code() {
         Code::Unavailable => format!("{said} (`swarmctl cluster status` shows the managers)"),
-        Code::Unimplemented => format!("{said} (not offered by this cluster)"),
+        Code::Unimplemented => said.to_owned(),
         Code::Unknown | Code::Internal => format!("unexpected answer: {said}"),
         _ => said.to_owned(),
     }

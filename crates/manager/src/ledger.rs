@@ -23,9 +23,10 @@ use types::Timestamp;
 use crate::clock;
 use crate::quorum::BoxFuture;
 
-/// Changes kept for readers of the feeds. A reader that is further behind reads afresh; the
-/// bound is a few tens of megabytes at worst and far above what a healthy reader lags.
-const HISTORY_CHANGES_MAX: usize = 100_000;
+/// Changes kept for readers of the feeds: some six of the largest transactions, or seconds of
+/// small ones, which no healthy reader lags. One that does reads afresh. Each change keeps an
+/// object's earlier version alive, so the bound is also one on memory: about 15 MiB.
+const HISTORY_CHANGES_MAX: usize = 32_768;
 
 /// Transactions in flight before writers wait. Far above what one log append gathers, low enough
 /// that losing leadership loses little work.
@@ -157,7 +158,10 @@ pub struct Ledger {
     committed_version: watch::Sender<u64>,
     feed: Mutex<History>,
     leading: Mutex<Option<Leading>>,
+    /// The head moved, or a reign began or ended.
     moved: Condvar,
+    /// Something in flight was committed, or a reign ended.
+    drained: Condvar,
     room: tokio::sync::Notify,
     refused: watch::Sender<Option<(Reign, String)>>,
     log: Box<dyn Log>,
@@ -174,6 +178,7 @@ impl Ledger {
             feed: Mutex::new(History::new(version, HISTORY_CHANGES_MAX)),
             leading: Mutex::new(None),
             moved: Condvar::new(),
+            drained: Condvar::new(),
             room: tokio::sync::Notify::new(),
             refused: watch::Sender::new(None),
             log,
@@ -228,6 +233,7 @@ impl Ledger {
     pub fn follow(&self) {
         *self.leading() = None;
         self.moved.notify_all();
+        self.drained.notify_all();
         self.room.notify_waiters();
     }
 
@@ -442,7 +448,7 @@ impl Ledger {
             .as_ref()
             .is_some_and(|l| l.reign == reign && l.is_filled(2))
         {
-            guard = self.moved.wait(guard).unwrap_or_else(|e| e.into_inner());
+            guard = self.drained.wait(guard).unwrap_or_else(|e| e.into_inner());
         }
     }
 
@@ -478,7 +484,7 @@ impl Ledger {
         self.committed.store(state);
         drop(feed);
         self.committed_version.send_replace(version);
-        self.moved.notify_all();
+        self.drained.notify_all();
         self.room.notify_waiters();
     }
 

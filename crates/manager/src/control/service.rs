@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use store::{Draft, Key, State};
 use types::defaults;
-use types::service::{JobStatus, UpdateState, UpdateStatus};
+use types::service::{JobStatus, PublishMode, UpdateState, UpdateStatus};
 use types::{Meta, Service, ServiceId, ServiceMode, ServiceSpec, TaskState, Timestamp};
 use wire::api;
 
@@ -18,6 +18,7 @@ type Result<T> = std::result::Result<T, ControlError>;
 /// Creates a service.
 pub fn create(draft: &mut Draft, spec: ServiceSpec) -> Result<Arc<Service>> {
     validate::service(&spec)?;
+    check_offered(&spec)?;
     validate::service_refs(draft.state(), None, &spec)?;
     warn(&spec);
     let job = JobStatus {
@@ -36,6 +37,24 @@ pub fn create(draft: &mut Draft, spec: ServiceSpec) -> Result<Arc<Service>> {
         update_status: None,
     };
     crud::create(draft, service, State::services)
+}
+
+/// Refuses what could be stored and would never happen: a port that nothing opens is worse than
+/// an error.
+fn check_offered(spec: &ServiceSpec) -> Result<()> {
+    let ports = spec.endpoint.iter().flat_map(|e| &e.ports);
+    let mut mesh = ports
+        .enumerate()
+        .filter(|(_, p)| p.publish_mode == PublishMode::Ingress);
+    let Some((at, port)) = mesh.next() else {
+        return Ok(());
+    };
+    let (published, target) = (port.published_port, port.target_port);
+    Err(ControlError::Unsupported(format!(
+        "spec.endpoint.ports[{at}].publish_mode: the routing mesh is not offered by this version; \
+         publish on the nodes that run the tasks with --publish \
+         mode=host,published={published},target={target}"
+    )))
 }
 
 /// What an update of a service asks for.
@@ -78,6 +97,7 @@ pub fn update(draft: &mut Draft, update: Update, now: Timestamp) -> Result<Arc<S
 
 fn check_update(state: &State, old: &Service, spec: &ServiceSpec) -> Result<()> {
     validate::service(spec)?;
+    check_offered(spec)?;
     // Not wrong in itself, and yet not to be had: clients of SwarmKit expect this code.
     validate::service_update(&old.spec, spec)
         .map_err(|e| ControlError::Unsupported(e.to_string()))?;
