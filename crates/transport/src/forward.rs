@@ -171,7 +171,7 @@ impl Forwarder {
         let hop = self.credentials.identity().node_id.to_string();
         metadata::add(request.headers_mut(), caller, remote_addr.as_deref(), &hop);
         request.extensions_mut().clear();
-        let mut leaving = Box::pin(moved(leader, to));
+        let mut leaving = Box::pin(moved(leader, to.clone()));
         let answer = tokio::select! {
             biased;
             answer = send(channel, request) => answer,
@@ -182,7 +182,19 @@ impl Forwarder {
         };
         match answer {
             Ok(answer) => answer.map(|body| Body::new(UntilMoved::new(body, leaving))),
-            Err(status) => status.into_http(),
+            Err(status) => {
+                self.forget(&to).await;
+                status.into_http()
+            }
+        }
+    }
+
+    /// Lets the next call dial anew. If the leader is dead that call then waits for the next
+    /// leader; failing it at once would make agents back off for longer than a vote takes.
+    async fn forget(&self, leader: &LeaderAddress) {
+        let mut cached = self.cached.lock().await;
+        if cached.as_ref().is_some_and(|c| c.leader == *leader) {
+            *cached = None;
         }
     }
 

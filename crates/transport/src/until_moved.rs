@@ -57,7 +57,8 @@ impl HttpBody for UntilMoved {
                 return Poll::Ready(Some(Ok(frame)));
             }
             Poll::Ready(Some(Err(error))) => {
-                let message = format!("the connection to the leader broke ({error}); try again");
+                let why = error.message();
+                let message = format!("the connection to the leader broke ({why}); try again");
                 return this.end(&message);
             }
             Poll::Ready(None) => {

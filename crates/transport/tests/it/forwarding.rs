@@ -205,6 +205,30 @@ async fn a_call_made_during_a_vote_is_answered_by_the_new_leader() {
 }
 
 #[tokio::test]
+async fn once_a_leader_was_found_dead_calls_wait_for_the_next_one() {
+    const NEXT: u128 = 3;
+    let ca = authority();
+    let (leader, follower) = pair(&ca).await;
+    let next = serve(shared(&ca, manager(NEXT)), Leader::Here).await;
+    let channel = dial(&ca, worker(7), &follower).await;
+    call(&channel, HEARTBEAT).await.expect("answered");
+    drop(leader);
+    // It was on its way over the connection that broke.
+    call(&channel, HEARTBEAT)
+        .await
+        .expect_err("nobody is there");
+    let elected = async {
+        let watched = || async { (follower.view.leader.receiver_count() > 0).then_some(()) };
+        eventually("the call is waiting", watched).await;
+        let follows = View::follows(NEXT, next.addr);
+        follower.view.leader.send_replace(follows);
+    };
+    let (answer, ()) = tokio::join!(call(&channel, HEARTBEAT), elected);
+    let answer = answer.expect("answered");
+    assert_eq!(answer.header("x-served-by"), node(NEXT).to_string());
+}
+
+#[tokio::test]
 async fn a_manager_that_wins_the_vote_answers_itself() {
     let ca = authority();
     let winner = serve(shared(&ca, manager(FOLLOWER)), Leader::Unknown).await;
