@@ -213,7 +213,8 @@ impl Cluster {
         number - 1
     }
 
-    /// A new cluster: the first node makes it, the others join, all of them ready.
+    /// A new cluster: the first node makes it, the others join, all of them ready, all managers
+    /// voting. A manager serves before it votes, so a majority is not what it seems until then.
     ///
     /// # Errors
     /// If a node does not get ready.

@@ -98,6 +98,19 @@ impl Ctl {
         self.rows(&["node", "ls"], NodeRow::of)
     }
 
+    /// How many members vote, as the node sees it.
+    pub(crate) fn voters(&self) -> anyhow::Result<usize> {
+        let text = self
+            .run(&["cluster", "status", "--format", "json"])?
+            .ok()
+            .context("swarmctl cluster status")?;
+        let status: Value = serde_json::from_str(&text)?;
+        let members = status["Members"].as_array().context("find the members")?;
+        let role = |member: &Value| member["Role"].as_str().unwrap_or_default().to_lowercase();
+        let votes = |member: &&Value| ["leader", "follower"].contains(&role(member).as_str());
+        Ok(members.iter().filter(votes).count())
+    }
+
     pub(crate) fn services(&self) -> anyhow::Result<Vec<ServiceRow>> {
         self.rows(&["service", "ls"], ServiceRow::of)
     }
