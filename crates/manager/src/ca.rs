@@ -219,7 +219,7 @@ impl api::ca_server::Ca for CaApi {
         let stored = state.cluster().map(|c| c.root_ca.ca_cert.clone());
         let pem = stored.unwrap_or_else(|| self.root_pem.to_vec());
         Ok(Response::new(api::GetRootCaCertificateResponse {
-            certificate: pem.into(),
+            certificate: pem,
         }))
     }
 

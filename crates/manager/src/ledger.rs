@@ -265,10 +265,6 @@ impl Ledger {
     }
 
     /// Drafts and proposes; `None` while too much is in flight, and then `edit` is untouched.
-    #[expect(
-        clippy::type_complexity,
-        reason = "a result, and what was proposed if anything was"
-    )]
     fn draft<R, E>(
         &self,
         edit: &mut Option<impl FnOnce(&mut Draft) -> Result<R, E>>,

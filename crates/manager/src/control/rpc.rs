@@ -325,7 +325,7 @@ impl Control for ControlApi {
         self.view(|state| {
             let found = crud::find(state.secrets(), &request.secret_id)?;
             Ok(api::GetSecretResponse {
-                secret: Some(shown_secret(&found)),
+                secret: Some(shown_secret(found)),
             })
         })
         .await
@@ -356,7 +356,7 @@ impl Control for ControlApi {
             let rows = state.secrets().iter().filter(|s| !s.internal);
             let found = objects::list(rows, &common!(filters)).into_iter();
             fitting(api::ListSecretsResponse {
-                secrets: found.map(|row| shown_secret(&row)).collect(),
+                secrets: found.map(|row| shown_secret(row)).collect(),
             })
         })
         .await

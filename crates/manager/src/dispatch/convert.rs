@@ -32,7 +32,7 @@ pub(super) fn session_message(message: &SessionMessage) -> api::SessionMessage {
         node: Some(message.node.as_ref().into()),
         managers: message.managers.iter().map(manager).collect(),
         network_bootstrap_keys: message.keys.iter().map(Into::into).collect(),
-        root_ca: message.root_ca.clone().into(),
+        root_ca: message.root_ca.clone(),
     }
 }
 
