@@ -12,7 +12,10 @@ use crate::entropy::SystemEntropy;
 const FIRST: Reign = Reign { term: 1, epoch: 0 };
 
 #[derive(Default)]
-struct HeldLog(Mutex<VecDeque<(u64, oneshot::Sender<Result<(), ProposeFailure>>)>>);
+struct HeldLog(Mutex<VecDeque<Held>>);
+
+/// A proposal with its term, and how to tell its outcome.
+type Held = (u64, oneshot::Sender<Result<(), ProposeFailure>>);
 
 impl Log for Arc<HeldLog> {
     fn propose(&self, reign: Reign, _data: Bytes) -> Proposal {
