@@ -87,7 +87,6 @@ impl Leader {
             let reign = Reign { term, epoch };
             tracing::info!(term, "this manager leads");
             let end = self.reign(reign, &stop).await;
-            self.ledger.follow();
             self.logs.reset();
             tracing::info!(term, why = %end, "leadership ended");
             match end {
@@ -122,7 +121,7 @@ impl Leader {
     }
 
     async fn reign(&self, reign: Reign, stop: &CancellationToken) -> End {
-        self.ledger.lead(reign);
+        let _to_the_end = Reigning::begin(&self.ledger, reign);
         self.logs.reset();
         if let Err(why) = seed::plant(&self.ledger, self.seed.as_ref(), self.own).await {
             return End::Refused(why);
@@ -185,6 +184,23 @@ impl Leader {
             promote_learners(handle).await;
             "promotion of learners"
         });
+    }
+}
+
+/// A reign over the tables. However it ends, and be it that the runtime goes away, the pipeline's
+/// thread must not wait for more: it ends when its reign is over in the ledger.
+struct Reigning<'a>(&'a Ledger);
+
+impl<'a> Reigning<'a> {
+    fn begin(ledger: &'a Ledger, reign: Reign) -> Self {
+        ledger.lead(reign);
+        Self(ledger)
+    }
+}
+
+impl Drop for Reigning<'_> {
+    fn drop(&mut self) {
+        self.0.follow();
     }
 }
 

@@ -141,6 +141,8 @@ fn resume(
         true => stored.check_but_clock()?,
         false => stored.check(clock::now())?,
     };
+    // The files may have been taken from another node's directory.
+    dir.bind_cluster(&credentials.identity.cluster_id.to_string())?;
     let mut managers: Vec<_> = memory.peers().collect();
     if managers.is_empty() {
         managers.push(peer(&addresses.advertise));
@@ -320,6 +322,11 @@ impl Node {
             secs: READY_MAX.as_secs(),
             waiting_for,
         }
+    }
+
+    /// The tables of this node's manager, while it has one.
+    pub fn tables(&self) -> watch::Receiver<Option<Arc<manager::ledger::Ledger>>> {
+        self.tables.clone()
     }
 
     /// Waits until the node ends by itself.
