@@ -18,6 +18,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub struct Checker {
     /// Every task that ever was: version and number of its creation.
     pub(crate) born: BTreeMap<TaskId, (u64, u64)>,
+    /// Tasks that took over from one of another version.
+    pub(crate) steps: BTreeSet<TaskId>,
     /// Services that ever asked for replacements to start first.
     pub(crate) starts_first: BTreeSet<ServiceId>,
     /// Version at which the update under way of a service began.
@@ -48,6 +50,9 @@ impl Checker {
                 Change::Task(diff) => {
                     tasks::check(before, after, diff)?;
                     if let (None, Some(task)) = (&diff.old, &diff.new) {
+                        if slots::is_step(self, before, task) {
+                            self.steps.insert(task.id);
+                        }
                         self.birth(task, commit.version, now)?;
                     }
                 }

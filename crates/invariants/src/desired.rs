@@ -8,9 +8,7 @@ use store::State;
 use types::defaults::TASK_HISTORY_RETENTION_LIMIT;
 use types::service::UpdateState;
 use types::task::RestartCondition;
-use types::{
-    Availability, Node, NodeId, NodeState, Service, ServiceMode, Task, TaskId, TaskState,
-};
+use types::{Availability, Node, NodeId, NodeState, Service, ServiceMode, Task, TaskId, TaskState};
 
 use crate::{Verdict, must};
 
@@ -65,23 +63,26 @@ fn service(state: &State, service: &Arc<Service>) -> Verdict {
             slots.entry(SlotKey::of(task)).or_default().push(task);
         }
     }
-    let mut taken = 0;
+    let (mut taken, mut waiting) = (0, 0u64);
     for (key, tasks) in &slots {
-        let fine = satisfied(state, service, *key, tasks)?;
-        taken += u64::from(fine);
+        match satisfied(state, service, *key, tasks)? {
+            Standing::Taken => taken += 1,
+            Standing::Waiting => waiting += 1,
+            Standing::Free => {}
+        }
     }
     let id = service.id;
     match service.spec.mode {
         ServiceMode::Replicated { replicas } => must!(
-            taken == replicas,
+            taken + waiting == replicas,
             "L1",
-            "service {id} has {taken} of {replicas} slots, update {:?}",
+            "service {id} has {taken} and {waiting} of {replicas} slots, update {:?}",
             service.update_status
         ),
         ServiceMode::ReplicatedJob {
             total_completions, ..
         } => must!(
-            taken == total_completions,
+            taken == total_completions || waiting > 0,
             "L1",
             "job {id} has {taken} of {total_completions} completions"
         ),
@@ -96,6 +97,10 @@ fn service(state: &State, service: &Arc<Service>) -> Verdict {
                 );
             }
         }
+    }
+    if waiting > 0 {
+        // An update goes on when there is room for its tasks.
+        return Ok(());
     }
     settled(service)
 }
@@ -126,13 +131,23 @@ fn constraints(spec: &types::TaskSpec) -> Vec<String> {
     placement.cloned().collect()
 }
 
-/// Whether a slot is taken as it should be; an error if it is in between.
+/// How a slot stands.
+enum Standing {
+    /// By a task that runs, or that ended for good.
+    Taken,
+    /// By a task for which there is no room, and which says so.
+    Waiting,
+    /// By nothing.
+    Free,
+}
+
+/// How a slot stands; an error if it is in between.
 fn satisfied(
     state: &State,
     service: &Service,
     key: SlotKey,
     tasks: &[&Arc<Task>],
-) -> Result<bool, crate::Violation> {
+) -> Result<Standing, crate::Violation> {
     let wanted: Vec<_> = tasks.iter().filter(|t| t.is_runnable()).collect();
     let is_job = service.spec.mode.is_job();
     if is_job && tasks.iter().any(|t| t.status.state == TaskState::Complete) {
@@ -142,10 +157,15 @@ fn satisfied(
             "completed slot {key:?} of job {} still has a task",
             service.id
         );
-        return Ok(true);
+        return Ok(Standing::Taken);
     }
     let Some(task) = wanted.first() else {
-        return Ok(tasks.iter().any(|t| ended_for_good(t)));
+        let done = tasks.iter().any(|t| ended_for_good(t));
+        return Ok(if done {
+            Standing::Taken
+        } else {
+            Standing::Free
+        });
     };
     must!(
         wanted.len() == 1,
@@ -155,7 +175,7 @@ fn satisfied(
         wanted.len()
     );
     if task.status.state == TaskState::Running && task.desired_state == TaskState::Running {
-        return Ok(true);
+        return Ok(Standing::Taken);
     }
     let waits = task.status.state == TaskState::Pending && !a_node_fits(state, task);
     must!(
@@ -175,7 +195,7 @@ fn satisfied(
         "task {} waits without saying why",
         task.id
     );
-    Ok(true)
+    Ok(Standing::Waiting)
 }
 
 /// Whether the policy lets a task that ended rest.

@@ -6,7 +6,7 @@ use orchestrator::SlotKey;
 use store::{Commit, Diff, State};
 use types::defaults::{OLD_TASK_WAIT_MAX, STOP_GRACE_PERIOD};
 use types::service::UpdateState;
-use types::{NodeState, Service, ServiceId, ServiceMode, Task, TaskState};
+use types::{NodeState, Service, ServiceId, ServiceMode, ServiceSpec, Task, TaskSpec, TaskState};
 
 use crate::{Checker, Verdict, must};
 
@@ -54,13 +54,11 @@ fn records(state: &State, service: ServiceId, key: SlotKey) -> Vec<&Arc<Task>> {
 }
 
 /// O5: one task that is meant to run, or two where replacements start first.
-fn one_runnable(
-    checker: &Checker,
-    service: &Service,
-    task: &Task,
-    slot: &[&Arc<Task>],
-) -> Verdict {
-    let runnable: Vec<_> = slot.iter().filter(|t| t.is_runnable()).collect();
+fn one_runnable(checker: &Checker, service: &Service, task: &Task, slot: &[&Arc<Task>]) -> Verdict {
+    // What is left of an earlier run of a job is told to go by the next plan; the new run waits.
+    let same_run = |t: &&&Arc<Task>| t.job_iteration == task.job_iteration;
+    let runnable: Vec<_> = slot.iter().filter(same_run).collect();
+    let runnable: Vec<_> = runnable.iter().filter(|t| t.is_runnable()).collect();
     let max = if checker.starts_first.contains(&service.id) {
         2
     } else {
@@ -133,19 +131,20 @@ fn in_its_turn(checker: &Checker, after: &State, service: &Service, task: &Task)
     }
     let state = service.update_status.as_ref().map(|s| s.state);
     let config = match state {
+        _ if service.spec.mode.is_job() => return Ok(()),
         Some(UpdateState::Updating) => service.spec.update,
         Some(UpdateState::RollbackStarted) => service.spec.rollback,
         _ => return Ok(()),
     };
     let parallelism = config.unwrap_or_default().parallelism;
-    if parallelism == 0 || !steps_forward(checker, after, service, task) {
+    if parallelism == 0 || !steps_forward(checker, service, task) {
         return Ok(());
     }
     let tasks = after.tasks().of_service(service.id);
     let in_flight = tasks.filter(|t| {
         t.status.state < TaskState::Running
             && t.desired_state < TaskState::Shutdown
-            && steps_forward(checker, after, service, t)
+            && steps_forward(checker, service, t)
     });
     let in_flight = in_flight.count() as u64;
     must!(
@@ -157,18 +156,34 @@ fn in_its_turn(checker: &Checker, after: &State, service: &Service, task: &Task)
     Ok(())
 }
 
-/// Whether the update under way made this task from one of another version.
-fn steps_forward(checker: &Checker, after: &State, service: &Service, task: &Task) -> bool {
-    let began = checker.updates.get(&service.id).map_or(0, |u| u.1);
-    let born = checker.born.get(&task.id);
-    let is_new = born.is_some_and(|b| b.0 >= began);
-    if task.spec_version != Some(service.spec_version) || !is_new {
+/// Whether a task that is born takes over from one of another version that was meant to run: a
+/// step of an update. What fills a slot that was given up before is none.
+pub(crate) fn is_step(checker: &Checker, before: &State, task: &Task) -> bool {
+    let Some(service) = task.service_id else {
         return false;
-    }
-    let slot = records(after, service.id, SlotKey::of(task));
-    let earlier = slot.iter().filter(|t| checker.born.get(&t.id) < born);
-    let last = earlier.max_by_key(|t| checker.born.get(&t.id));
-    last.is_some_and(|t| t.spec_version != task.spec_version)
+    };
+    let slot = records(before, service, SlotKey::of(task));
+    let last = slot.iter().max_by_key(|t| checker.born.get(&t.id));
+    last.is_some_and(|t| {
+        t.desired_state <= TaskState::Running && runs_another(&t.service_spec, &task.service_spec)
+    })
+}
+
+/// Whether two specs run something different, wherever they put it and however often.
+fn runs_another(a: &ServiceSpec, b: &ServiceSpec) -> bool {
+    let bare = |s: &ServiceSpec| TaskSpec {
+        placement: None,
+        ..s.task.clone()
+    };
+    a.endpoint != b.endpoint || bare(a) != bare(b)
+}
+
+/// Whether the update under way made this task from one of another version.
+fn steps_forward(checker: &Checker, service: &Service, task: &Task) -> bool {
+    let began = checker.updates.get(&service.id).map_or(0, |u| u.1);
+    let is_new = checker.born.get(&task.id).is_some_and(|b| b.0 >= began);
+    let is_current = task.spec_version == Some(service.spec_version);
+    is_new && is_current && checker.steps.contains(&task.id)
 }
 
 fn describe(slot: &[&Arc<Task>]) -> String {

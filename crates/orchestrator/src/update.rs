@@ -55,7 +55,7 @@ impl Turn {
 /// Decides what the update of a service needs.
 pub(crate) fn next(ground: &Ground<'_>, ledger: &Ledger) -> Turn {
     if ground.service.spec.mode.is_job() {
-        return Turn::default();
+        return next_of_job(ground);
     }
     match ground.update_state() {
         UpdateState::Paused | UpdateState::RollbackPaused => Turn::default(),
@@ -66,6 +66,15 @@ pub(crate) fn next(ground: &Ground<'_>, ledger: &Ledger) -> Turn {
             }
             begin(ground, UpdateState::Updating, "update in progress")
         }
+    }
+}
+
+/// A job has no slots to roll: another run with the spec asked for is all there is to it. Without
+/// an end, clients that watch a rollback would wait for ever.
+fn next_of_job(ground: &Ground<'_>) -> Turn {
+    match ground.update_state() {
+        UpdateState::Updating | UpdateState::RollbackStarted => end(ground),
+        _ => Turn::default(),
     }
 }
 
@@ -193,6 +202,10 @@ fn finish(ground: &Ground<'_>, ledger: &Ledger, config: &UpdateConfig) -> Turn {
     if let Some(until) = until.filter(|at| *at > ground.now) {
         return Turn::wait(Some(until));
     }
+    end(ground)
+}
+
+fn end(ground: &Ground<'_>) -> Turn {
     let (state, message) = match ground.update_state() {
         UpdateState::RollbackStarted => (UpdateState::RollbackCompleted, "rollback completed"),
         _ => (UpdateState::Completed, "update completed"),

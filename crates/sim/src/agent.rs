@@ -361,7 +361,9 @@ impl World {
         };
         if link.session.is_some() {
             self.agents[at].back_off = 0;
-            self.note(("a", at), 14, || format!("lost its session with m{}", link.manager));
+            self.note(("a", at), 14, || {
+                format!("lost its session with m{}", link.manager)
+            });
             self.work(at, Input::Disconnected);
             if self.bug == Some(Bug::StopWhenAlone) {
                 self.forget_everything(at);
@@ -473,7 +475,11 @@ impl World {
             let accepted = true;
             return self.work(at, Input::Reported { report, accepted });
         }
-        self.call(at, Some(waits), ToManager::Report(session, report, statuses));
+        self.call(
+            at,
+            Some(waits),
+            ToManager::Report(session, report, statuses),
+        );
     }
 
     /// An agent stops nothing that is to run.

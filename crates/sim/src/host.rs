@@ -229,7 +229,9 @@ impl World {
         let start = host.start;
         let verdict = self.oracle.restored(&state);
         self.judge(verdict);
-        self.note(("m", at), 1, || format!("starts at version {}", state.version()));
+        self.note(("m", at), 1, || {
+            format!("starts at version {}", state.version())
+        });
         let phase = self.rng.under(TICK);
         self.after(phase, Event::Manager(at, start, ManagerEvent::Tick));
         self.drain(at);
@@ -300,7 +302,9 @@ impl World {
     fn grow(&mut self, at: usize) {
         let members: Vec<Member> = self.hosts.iter().map(Host::member).collect();
         let id = ProposalId(self.number());
-        let Some(process) = self.process(at) else { return };
+        let Some(process) = self.process(at) else {
+            return;
+        };
         let status = process.consensus.status();
         if status.role != Role::Leader || status.ready_term.is_none() {
             return;
@@ -381,7 +385,9 @@ impl World {
 
     fn start_write(&mut self, at: usize) {
         let disk_max = self.params.disk_max;
-        let Some(process) = self.process(at) else { return };
+        let Some(process) = self.process(at) else {
+            return;
+        };
         if process.writing.is_some() {
             return;
         }
@@ -426,7 +432,9 @@ impl World {
         let verdict = self.oracle.restored(&state);
         self.judge(verdict);
         let version = state.version();
-        self.note(("m", at), version, || format!("installs a snapshot of version {version}"));
+        self.note(("m", at), version, || {
+            format!("installs a snapshot of version {version}")
+        });
     }
 
     fn apply_entry(&mut self, at: usize, entry: &Committed) {
@@ -458,18 +466,19 @@ impl World {
             if bug == Some(Bug::DropActions) && tx.version.is_multiple_of(40) {
                 tx.actions.pop();
             }
-            let commit = process.state.apply(&tx).unwrap_or_else(|e| {
-                panic!("R7: a committed entry cannot be applied: {e}")
-            });
+            let commit = process
+                .state
+                .apply(&tx)
+                .unwrap_or_else(|e| panic!("R7: a committed entry cannot be applied: {e}"));
             std::sync::Arc::new(commit)
         };
         process.feed.push(commit.clone());
         let state = process.state.clone();
-        match self.oracle.applied((data, &commit, &state), now) {
-            Ok(true) => self.committed(at, data, &commit),
-            Ok(false) => {}
-            Err(violation) => self.judge(Err(violation)),
+        if commit.version > self.oracle.state().version() {
+            self.committed(at, data, &commit);
         }
+        let verdict = self.oracle.applied((data, &commit, &state), now);
+        self.judge(verdict);
         self.schedule_news(at);
     }
 
@@ -484,10 +493,19 @@ impl World {
         };
         self.note(("m", at), version ^ (changes as u64) << 32, rows);
         self.mark("commit");
+        for change in &commit.changes {
+            if let store::Change::Node(diff) = change
+                && diff.new.is_none()
+            {
+                self.machine_leaves(diff.latest().id);
+            }
+        }
     }
 
     pub(crate) fn settle_proposal(&mut self, at: usize, id: ProposalId, outcome: Outcome) {
-        let Some(process) = self.process(at) else { return };
+        let Some(process) = self.process(at) else {
+            return;
+        };
         let Some((reign, waiter)) = process.waiters.remove(&id) else {
             return;
         };

@@ -49,7 +49,10 @@ impl World {
             }
             for (task, thing) in &agent.things {
                 if let (Stage::Running, Some(slot)) = (thing.stage, thing.slot) {
-                    running.entry(slot).or_default().push(format!("{task} on a{at}"));
+                    running
+                        .entry(slot)
+                        .or_default()
+                        .push(format!("{task} on a{at}"));
                 }
             }
         }

@@ -52,7 +52,9 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(why) => {
             eprintln!("{why}");
-            eprintln!("usage: sim [--seed S] [--seeds N] [--show] [--until SECS] [--bug NAME] [--keep-going]");
+            eprintln!(
+                "usage: sim [--seed S] [--seeds N] [--show] [--until SECS] [--bug NAME] [--keep-going]"
+            );
             return ExitCode::from(2);
         }
     };
@@ -66,7 +68,11 @@ fn show(args: &Args) -> ExitCode {
     let until = args.until.unwrap_or(u64::MAX).saturating_mul(1_000_000);
     let row = move |at: u64, who: &str, what: &str| {
         if at <= until {
-            println!("{:>6}.{:03} {who:<5} {what}", at / 1_000_000, at / 1_000 % 1_000);
+            println!(
+                "{:>6}.{:03} {who:<5} {what}",
+                at / 1_000_000,
+                at / 1_000 % 1_000
+            );
         }
     };
     match run_shown(args.seed, args.bug, Box::new(row)) {
@@ -105,7 +111,10 @@ fn batch(args: &Args) -> ExitCode {
         println!("{count:>10}  {name}");
     }
     let simulated = Duration::from_secs(simulated);
-    println!("{} seeds, {failed} failed, {simulated:?} simulated", last - args.seed);
+    println!(
+        "{} seeds, {failed} failed, {simulated:?} simulated",
+        last - args.seed
+    );
     if failed == 0 {
         ExitCode::SUCCESS
     } else {

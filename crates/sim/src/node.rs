@@ -57,7 +57,9 @@ impl World {
     pub(crate) fn launch(&mut self, at: usize, task: TaskId, new: Doing) {
         let had_effect = self.rng.chance(5_000);
         let (command, attempt) = (name(&new.command), new.attempt);
-        self.note(("a", at), attempt.0, || format!("{command} {}", short(task)));
+        self.note(("a", at), attempt.0, || {
+            format!("{command} {}", short(task))
+        });
         if matches!(new.command, Command::Stop | Command::Kill) {
             self.check_stop(at, task);
         }
@@ -128,12 +130,7 @@ impl World {
     }
 
     /// What a command does to the node. `None`: it waits for the end of the container.
-    pub(crate) fn execute(
-        &mut self,
-        at: usize,
-        id: TaskId,
-        command: &Command,
-    ) -> Option<Outcome> {
+    pub(crate) fn execute(&mut self, at: usize, id: TaskId, command: &Command) -> Option<Outcome> {
         let stage = self.agents[at].things.get(&id).map(|t| t.stage);
         let missing = || Outcome::Failed(Failure::Missing("no such container".into()));
         let outcome = match (command, stage) {

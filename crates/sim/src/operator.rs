@@ -37,16 +37,24 @@ impl World {
     pub(crate) fn plant(&mut self, at: usize) {
         let (clock, mut rng) = (self.clock(at), self.rng.clone());
         let nodes: Vec<_> = self.agents.iter().map(|a| a.node).collect();
-        let Some(leading) = self.leading(at) else { return };
+        let Some(leading) = self.leading(at) else {
+            return;
+        };
         if leading.view.head().cluster().is_some() {
             return;
         }
         let mut draft = Draft::new(leading.view.head(), clock);
         let mut actions = vec![Action::Create(Object::from(cluster(&mut rng)))];
-        actions.extend(nodes.into_iter().map(|n| Action::Create(Object::from(node(n, &mut rng)))));
+        actions.extend(
+            nodes
+                .into_iter()
+                .map(|n| Action::Create(Object::from(node(n, &mut rng)))),
+        );
         self.rng = rng;
         for action in actions {
-            draft.add(Step::unguarded(action)).expect("the tables are empty");
+            draft
+                .add(Step::unguarded(action))
+                .expect("the tables are empty");
         }
         self.write(at, draft);
     }
@@ -85,7 +93,9 @@ impl World {
         let mut rng = self.rng.clone();
         let number = self.operator.names;
         let params = self.params.clone();
-        let Some(leading) = self.leading(at) else { return };
+        let Some(leading) = self.leading(at) else {
+            return;
+        };
         let head = leading.view.head().clone();
         let services: Vec<_> = head.services().iter().cloned().collect();
         let choice = rng.under(100);
@@ -108,7 +118,6 @@ impl World {
     }
 
     fn commit_edit(&mut self, at: usize, edit: Edit, clock: Timestamp) {
-        let gone: Vec<_> = edit.iter().filter_map(removed_node).collect();
         let Some(leading) = self.leading(at).filter(|_| !edit.is_empty()) else {
             return;
         };
@@ -122,15 +131,16 @@ impl World {
         }
         self.mark("operator");
         self.write(at, draft);
-        for node in gone {
-            // The machine leaves with its node, in one go for simplicity: it is not asked about
-            // any more.
-            if let Some(agent) = self.agents.iter().position(|a| a.node == node) {
-                self.agents[agent].removed = true;
-                self.kill_agent(agent);
-                self.agents[agent].things.clear();
-                self.mark("node removed");
-            }
+    }
+
+    /// The machine of a removed node leaves with it, in one go for simplicity: it is not asked
+    /// about any more.
+    pub(crate) fn machine_leaves(&mut self, node: types::NodeId) {
+        if let Some(at) = self.agents.iter().position(|a| a.node == node) {
+            self.agents[at].removed = true;
+            self.kill_agent(at);
+            self.agents[at].things.clear();
+            self.mark("node removed");
         }
     }
 
@@ -145,13 +155,6 @@ impl World {
         labels.insert("fresh".into(), serial.to_string());
         self.commit_edit(at, vec![Action::Update(Object::from(cluster))], clock);
         Some(())
-    }
-}
-
-fn removed_node(action: &Action) -> Option<types::NodeId> {
-    match action {
-        Action::Remove(Key::Node(id)) => Some(*id),
-        _ => None,
     }
 }
 
@@ -256,7 +259,9 @@ fn task(rng: &mut Rng) -> TaskSpec {
                 RestartCondition::OnFailure,
                 RestartCondition::None,
             ]),
-            delay: rng.one_of(&[None, Some(0), Some(1), Some(5)]).map(Duration::from_secs),
+            delay: rng
+                .one_of(&[None, Some(0), Some(1), Some(5)])
+                .map(Duration::from_secs),
             max_attempts: rng.one_of(&[0, 0, 0, 1, 3]),
             window: rng.one_of(&[None, None, Some(10)]).map(Duration::from_secs),
         });
@@ -294,7 +299,9 @@ fn update_config(rng: &mut Rng) -> UpdateConfig {
             FailureAction::Continue,
             FailureAction::Rollback,
         ]),
-        monitor: rng.one_of(&[None, Some(0), Some(2)]).map(Duration::from_secs),
+        monitor: rng
+            .one_of(&[None, Some(0), Some(2)])
+            .map(Duration::from_secs),
         max_failure_ratio: rng.one_of(&[0.0, 0.0, 0.3, 1.0]),
         order: rng.one_of(&[UpdateOrder::StopFirst, UpdateOrder::StartFirst]),
     }

@@ -53,7 +53,7 @@ impl Oracle {
         self.facts.last().map_or(&self.empty, |f| &f.state)
     }
 
-    /// A manager applied an entry and has these tables now. True if it was the first to.
+    /// A manager applied an entry and has these tables now.
     ///
     /// # Errors
     /// If managers differ, or the transaction broke an invariant.
@@ -61,7 +61,7 @@ impl Oracle {
         &mut self,
         (data, commit, state): (&Bytes, &Commit, &State),
         now: Timestamp,
-    ) -> Result<bool, Violation> {
+    ) -> Verdict {
         let version = commit.version;
         let hash = hash_of(data);
         let known = self.facts.len() as u64;
@@ -75,8 +75,7 @@ impl Oracle {
                 hash,
                 state: state.clone(),
             });
-            self.checker.check((&before, state), commit, now)?;
-            return Ok(true);
+            return self.checker.check((&before, state), commit, now);
         }
         let Some(fact) = usize::try_from(version)
             .ok()
@@ -91,12 +90,15 @@ impl Oracle {
         }
         let differs = rows_differ(commit, state, &fact.state);
         if let Some(what) = differs {
-            return Err(Violation::new("R7", format!("at version {version}: {what}")));
+            return Err(Violation::new(
+                "R7",
+                format!("at version {version}: {what}"),
+            ));
         }
         if version.is_multiple_of(FULL_COMPARISON_EVERY) {
             same(state, &fact.state)?;
         }
-        Ok(false)
+        Ok(())
     }
 
     /// A manager restored these tables.

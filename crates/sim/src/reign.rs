@@ -3,15 +3,14 @@
 //! ends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use allocator::Allocator;
 use bytes::Bytes;
 use consensus::{Input, ProposalId, Role};
 use orchestrator::{Enforcer, Orchestrator, Reaper};
 use scheduler::Scheduler;
-use store::{
-    Action, Change, Draft, History, Plan, Resume, Speculative, State, Step,
-};
+use store::{Action, Change, Draft, History, Plan, Resume, Speculative, State, Step};
 use types::{Entropy, TaskState, Timestamp};
 
 use crate::host::{HISTORY_CHANGES_MAX, Outcome, Waiter};
@@ -52,6 +51,8 @@ pub(crate) struct Planned {
 /// A manager that leads.
 pub(crate) struct Leading {
     pub(crate) reign: ReignId,
+    /// How far the newest transaction was ahead of the clock when the reign began.
+    ahead: Duration,
     pub(crate) since: u64,
     pub(crate) view: Speculative,
     pub(crate) feed: History,
@@ -103,10 +104,24 @@ impl Stage {
 // === impl World ===
 
 impl World {
-    /// A manager's own clock.
+    /// A manager's own clock; while it leads, the time of its reign.
     pub(crate) fn clock(&self, at: usize) -> Timestamp {
         let skewed = self.time().0.saturating_add_signed(self.hosts[at].skew);
-        Timestamp(skewed)
+        Timestamp(skewed).plus(self.ahead(at))
+    }
+
+    fn ahead(&self, at: usize) -> Duration {
+        let process = self.hosts[at].process.as_ref();
+        let reign = process.and_then(|p| p.reign.as_ref());
+        reign.map_or(Duration::ZERO, |r| r.ahead)
+    }
+
+    /// Time until a manager's clock shows a moment.
+    pub(crate) fn until_clock(&self, at: usize, moment: Timestamp) -> u64 {
+        let skew = self.hosts[at].skew;
+        self.until(Timestamp(
+            moment.minus(self.ahead(at)).0.saturating_add_signed(-skew),
+        ))
     }
 
     pub(crate) fn leading(&mut self, at: usize) -> Option<&mut Leading> {
@@ -120,7 +135,9 @@ impl World {
     /// Begins or ends a reign as raft says.
     pub(crate) fn check_leadership(&mut self, at: usize) {
         let bug = self.bug;
-        let Some(process) = self.process(at) else { return };
+        let Some(process) = self.process(at) else {
+            return;
+        };
         let status = process.consensus.status();
         let leads = status.role == Role::Leader;
         let term = status.term;
@@ -129,7 +146,9 @@ impl World {
         {
             self.end_reign(at, "deposed");
         }
-        let Some(process) = self.process(at) else { return };
+        let Some(process) = self.process(at) else {
+            return;
+        };
         let ready = status.ready_term == Some(term) || bug == Some(Bug::ReignTooEarly);
         if leads && ready && process.reign.is_none() && process.settle.is_none() {
             self.begin_reign(at, term);
@@ -137,18 +156,23 @@ impl World {
     }
 
     fn begin_reign(&mut self, at: usize, term: u64) {
-        let (now, since) = (self.clock(at), self.now);
+        let (clock, since) = (self.clock(at), self.now);
         let members = self.manager_list();
         let own = self.hosts[at].node;
-        let Some(process) = self.process(at) else { return };
+        let Some(process) = self.process(at) else {
+            return;
+        };
         process.epoch += 1;
         let reign = ReignId {
             term,
             epoch: process.epoch,
         };
         let state = process.state.clone();
+        let ahead = state.time().since(clock);
+        let now = clock.plus(ahead);
         let leading = Leading {
             reign,
+            ahead,
             since,
             view: Speculative::new(term, state.clone()),
             feed: History::new(state.version(), HISTORY_CHANGES_MAX),
@@ -169,14 +193,18 @@ impl World {
     }
 
     fn end_reign(&mut self, at: usize, why: &str) {
-        let Some(process) = self.process(at) else { return };
+        let Some(process) = self.process(at) else {
+            return;
+        };
         let Some(leading) = process.reign.take() else {
             return;
         };
         if leading.view.in_flight() > 0 {
             self.mark("reign ended with proposals in flight");
         }
-        self.note(("m", at), leading.reign.term, || format!("reigns no more: {why}"));
+        self.note(("m", at), leading.reign.term, || {
+            format!("reigns no more: {why}")
+        });
         self.links_end(leading.serving);
     }
 
@@ -199,7 +227,9 @@ impl World {
 
     fn propose(&mut self, at: usize, reign: ReignId, data: Bytes, waiter: Waiter) -> ProposalId {
         let id = ProposalId(self.number());
-        let Some(process) = self.process(at) else { return id };
+        let Some(process) = self.process(at) else {
+            return id;
+        };
         process.waiters.insert(id, (reign, waiter));
         let chain = Some(reign.epoch);
         if process.broken_chain == chain {
@@ -243,7 +273,9 @@ impl World {
 
     /// The view of a reign is worthless once a proposal was refused.
     fn refused(&mut self, at: usize, reign: ReignId) {
-        let Some(process) = self.process(at) else { return };
+        let Some(process) = self.process(at) else {
+            return;
+        };
         if process.reign.as_ref().is_none_or(|l| l.reign != reign) {
             return;
         }
@@ -254,7 +286,9 @@ impl World {
 
     /// Reigns again once everything that the log did take is applied.
     pub(crate) fn resume(&mut self, at: usize) {
-        let Some(process) = self.process(at) else { return };
+        let Some(process) = self.process(at) else {
+            return;
+        };
         let Some(target) = process.settle else { return };
         let leads = process.consensus.status().role == Role::Leader;
         if leads && process.applied_index() < target {
@@ -270,7 +304,9 @@ impl World {
     pub(crate) fn wake_pipeline(&mut self, at: usize, us: u64) {
         let lag = self.rng.under(MS);
         let now = self.now;
-        let Some(leading) = self.leading(at) else { return };
+        let Some(leading) = self.leading(at) else {
+            return;
+        };
         let due = now + us + lag;
         if leading.busy || leading.due.is_some_and(|d| d <= due) {
             return;
@@ -309,7 +345,9 @@ impl World {
     fn run_stages(&mut self, at: usize, from: usize) {
         let (clock, bug, slow) = (self.clock(at), self.bug, self.params.pipeline_max);
         let mut rng = self.rng.clone();
-        let Some(leading) = self.leading(at) else { return };
+        let Some(leading) = self.leading(at) else {
+            return;
+        };
         let mut found = None;
         for stage in from..leading.stages.len() {
             let plan = leading.run_stage(stage, (clock, bug), &mut rng);
@@ -356,15 +394,16 @@ impl World {
 
     /// Waits for news or the moment that a stage asked for.
     fn sleep(&mut self, at: usize) {
-        let skew = self.hosts[at].skew;
-        let Some(leading) = self.leading(at) else { return };
+        let Some(leading) = self.leading(at) else {
+            return;
+        };
         let news = leading.view.head().version() > leading.seen;
         let wake = leading.wake_at;
         if news {
             return self.wake_pipeline(at, 0);
         }
         if let Some(wake) = wake {
-            let us = self.until(Timestamp(wake.0.saturating_add_signed(-skew)));
+            let us = self.until_clock(at, wake);
             self.wake_pipeline(at, us);
         }
     }
@@ -380,7 +419,9 @@ impl World {
         let mut proposals = Vec::new();
         let mut steps = plan.steps.into_iter().peekable();
         while steps.peek().is_some() {
-            let Some(leading) = self.leading(at) else { break };
+            let Some(leading) = self.leading(at) else {
+                break;
+            };
             let mut draft = Draft::new(leading.view.head(), clock);
             let mut dropped = false;
             while draft.len() < PLAN_ACTIONS_MAX
@@ -449,7 +490,11 @@ fn spoil(plan: &mut Plan, head: &State, bug: Option<Bug>, rng: &mut dyn Entropy)
                 if let Action::NewTask(new) = action {
                     let job = head.services().get(new.service);
                     let job = job.is_some_and(|s| s.spec.mode.is_job());
-                    new.desired_state = if job { TaskState::Complete } else { TaskState::Running };
+                    new.desired_state = if job {
+                        TaskState::Complete
+                    } else {
+                        TaskState::Running
+                    };
                 }
             }
         }
@@ -483,7 +528,10 @@ fn one_more(plan: &Plan, head: &State, rng: &mut dyn Entropy) -> Option<Step> {
             Action::NewTask(new) => Some(new),
             _ => None,
         })?;
-        let stops = step.actions.iter().any(|a| matches!(a, Action::Desire { .. }));
+        let stops = step
+            .actions
+            .iter()
+            .any(|a| matches!(a, Action::Desire { .. }));
         stops.then_some(new)
     })?;
     let service = head.services().get(replaced.service)?;
@@ -506,4 +554,3 @@ fn one_more(plan: &Plan, head: &State, rng: &mut dyn Entropy) -> Option<Step> {
         actions: vec![stop, Action::NewTask(new)],
     })
 }
-

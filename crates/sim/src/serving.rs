@@ -98,7 +98,9 @@ impl World {
     /// The tables moved: the dispatcher's task reads the feed when it gets its turn.
     pub(crate) fn schedule_news(&mut self, at: usize) {
         let lag = self.rng.under(self.params.news_max);
-        let Some(leading) = self.leading(at) else { return };
+        let Some(leading) = self.leading(at) else {
+            return;
+        };
         let epoch = leading.reign.epoch;
         if !std::mem::replace(&mut leading.serving.news_due, true) {
             self.schedule(at, lag, ManagerEvent::News(epoch));
@@ -107,7 +109,9 @@ impl World {
 
     pub(crate) fn news(&mut self, at: usize, epoch: u64) {
         let bug = self.bug;
-        let Some(process) = self.process(at) else { return };
+        let Some(process) = self.process(at) else {
+            return;
+        };
         let (committed, feed) = (process.state.clone(), &process.feed);
         let Some(leading) = process.reign.as_mut().filter(|l| l.reign.epoch == epoch) else {
             return;
@@ -144,7 +148,9 @@ impl World {
     fn feed(&mut self, at: usize, input: Input) {
         let clock = self.clock(at);
         let mut rng = self.rng.clone();
-        let Some(leading) = self.leading(at) else { return };
+        let Some(leading) = self.leading(at) else {
+            return;
+        };
         let serving = &mut leading.serving;
         let effects = serving.core.handle(input, &serving.view, clock, &mut rng);
         self.rng = rng;
@@ -155,7 +161,9 @@ impl World {
     }
 
     fn carry_out(&mut self, at: usize, effect: Effect) {
-        let Some(leading) = self.leading(at) else { return };
+        let Some(leading) = self.leading(at) else {
+            return;
+        };
         let epoch = leading.reign.epoch;
         let serving = &mut leading.serving;
         match effect {
@@ -216,7 +224,9 @@ impl World {
 
     fn send_assignments(&mut self, at: usize, stream: StreamId, message: Assignments) {
         let bug = self.bug;
-        let Some(leading) = self.leading(at) else { return };
+        let Some(leading) = self.leading(at) else {
+            return;
+        };
         let serving = &leading.serving;
         let Some(link) = serving.streams.get(&stream).copied() else {
             return;
@@ -228,9 +238,9 @@ impl World {
         self.check_told(agent, &message);
         let mut message = message;
         if bug == Some(Bug::DropRemovals) {
-            message.changes.retain(|c| {
-                !matches!(c, AssignmentChange::Remove(dispatcher::ItemId::Task(_)))
-            });
+            message
+                .changes
+                .retain(|c| !matches!(c, AssignmentChange::Remove(dispatcher::ItemId::Task(_))));
         }
         self.to_agent(at, link, ToAgent::Assignments(generation, message));
     }
@@ -244,7 +254,10 @@ impl World {
                 continue;
             };
             if task.meta.version > truth {
-                let text = format!("a{agent} is told of task {} before it is committed", task.id);
+                let text = format!(
+                    "a{agent} is told of task {} before it is committed",
+                    task.id
+                );
                 return self.violate("O6", text);
             }
             if task.node_id != Some(node) {
@@ -255,7 +268,9 @@ impl World {
     }
 
     fn close(&mut self, at: usize, stream: StreamId, error: &CallError) {
-        let Some(leading) = self.leading(at) else { return };
+        let Some(leading) = self.leading(at) else {
+            return;
+        };
         let serving = &mut leading.serving;
         let Some(link) = serving.streams.remove(&stream) else {
             return;
@@ -294,7 +309,9 @@ impl World {
     }
 
     fn batch_done(&mut self, at: usize, batch: BatchId, good: bool) {
-        let Some(leading) = self.leading(at) else { return };
+        let Some(leading) = self.leading(at) else {
+            return;
+        };
         leading.serving.batches.remove(&batch);
         let epoch = leading.reign.epoch;
         self.news(at, epoch);
@@ -307,15 +324,19 @@ impl World {
     }
 
     pub(crate) fn set_alarm(&mut self, at: usize) {
-        let (skew, now) = (self.hosts[at].skew, self.now);
-        let Some(leading) = self.leading(at) else { return };
+        let now = self.now;
+        let Some(leading) = self.leading(at) else {
+            return;
+        };
         let epoch = leading.reign.epoch;
         let Some(wake) = leading.serving.core.wake_at() else {
             return;
         };
-        let us = self.until(Timestamp(wake.0.saturating_add_signed(-skew)));
+        let us = self.until_clock(at, wake);
         let due = now + us;
-        let Some(leading) = self.leading(at) else { return };
+        let Some(leading) = self.leading(at) else {
+            return;
+        };
         if leading.serving.alarm.is_some_and(|a| a <= due) {
             return;
         }
@@ -395,7 +416,9 @@ impl World {
         description: Arc<types::node::NodeDescription>,
     ) {
         let node = self.agents[agent].node;
-        let Some(leading) = self.leading(at) else { return };
+        let Some(leading) = self.leading(at) else {
+            return;
+        };
         let serving = &mut leading.serving;
         let stream = StreamId(serving.fresh());
         serving.streams.insert(stream, link);
@@ -418,7 +441,9 @@ impl World {
     }
 
     fn open_assignments(&mut self, at: usize, link: u64, session: String, generation: u64) {
-        let Some(leading) = self.leading(at) else { return };
+        let Some(leading) = self.leading(at) else {
+            return;
+        };
         let serving = &mut leading.serving;
         let stream = StreamId(serving.fresh());
         let Some(side) = serving.links.get_mut(&link) else {
@@ -443,7 +468,9 @@ impl World {
     }
 
     fn closed(&mut self, at: usize, link: u64) {
-        let Some(leading) = self.leading(at) else { return };
+        let Some(leading) = self.leading(at) else {
+            return;
+        };
         let Some(side) = leading.serving.links.remove(&link) else {
             return;
         };
@@ -474,7 +501,9 @@ impl World {
     }
 
     fn to_agent(&mut self, at: usize, link: u64, answer: ToAgent) {
-        let Some(leading) = self.leading(at) else { return };
+        let Some(leading) = self.leading(at) else {
+            return;
+        };
         let Some(agent) = leading.serving.links.get(&link).map(|l| l.agent) else {
             return;
         };

@@ -209,7 +209,9 @@ impl World {
     /// The simulated time of a moment of true time, not before now.
     pub(crate) fn until(&self, at: Timestamp) -> u64 {
         // Rounded up, so that what was to happen at a moment finds that it has come.
-        let us = at.0.saturating_sub(EPOCH_SECS * 1_000_000_000).div_ceil(1_000);
+        let us =
+            at.0.saturating_sub(EPOCH_SECS * 1_000_000_000)
+                .div_ceil(1_000);
         us.saturating_sub(self.now)
     }
 

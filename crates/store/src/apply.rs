@@ -28,6 +28,7 @@ impl State {
         }
         let mut next = self.clone();
         next.version = tx.version;
+        next.time = next.time.max(tx.at);
         let mut step = Step {
             state: &mut next,
             at: tx.at,

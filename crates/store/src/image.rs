@@ -94,6 +94,7 @@ impl Image {
         macro_rules! load {
             ($table:ident, $row:expr) => {{
                 let row = $row;
+                state.time = state.time.max(row.meta.updated_at);
                 if state.$table.get(row.id).is_some() {
                     return Err(LoadError::Twice(row.id.to_string()));
                 }

@@ -127,10 +127,13 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// An empty transaction after `state`, made at `at`.
+    /// An empty transaction after `state`, made at `at`, or just after `state` was if that is
+    /// later.
     pub fn new(state: &State, at: Timestamp) -> Self {
+        let at = state.next_moment(at);
         let mut state = state.clone();
         state.version += 1;
+        state.time = at;
         Self {
             state,
             at,

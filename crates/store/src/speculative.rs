@@ -71,7 +71,7 @@ impl Speculative {
     ) -> Result<(Transaction, Arc<Commit>), ApplyError> {
         let tx = Transaction {
             version: self.head.version() + 1,
-            at,
+            at: self.head.next_moment(at),
             actions,
         };
         let commit = Arc::new(self.head.apply(&tx)?);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use types::{
     Cluster, Config, ConfigId, Extension, Network, NetworkId, Node, Resource, Secret, SecretId,
-    Service, ServiceId, ServiceSpec, Volume,
+    Service, ServiceId, ServiceSpec, Timestamp, Volume,
 };
 
 use crate::table::Table;
@@ -24,6 +24,7 @@ pub struct Revision {
 #[derive(Debug, Clone, Default)]
 pub struct State {
     pub(crate) version: u64,
+    pub(crate) time: Timestamp,
     pub(crate) clusters: Table<Cluster>,
     pub(crate) nodes: Table<Node>,
     pub(crate) services: Table<Service>,
@@ -41,6 +42,17 @@ impl State {
     /// Number of the transaction that made this state; 0 before the first.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// When the newest transaction was made. No later one is stamped earlier, whatever the clocks of
+    /// the managers that made them say, so that times of creation follow the order of creation.
+    pub fn time(&self) -> Timestamp {
+        self.time
+    }
+
+    /// The moment to stamp the next transaction with, by a clock that says `now`.
+    pub(crate) fn next_moment(&self, now: Timestamp) -> Timestamp {
+        now.max(Timestamp(self.time.0.saturating_add(1)))
     }
 
     /// The cluster object, once the first leader has made it.

@@ -471,3 +471,27 @@ fn the_feed_carries_what_was_and_what_is() {
 fn a_task_record_stays_small() {
     assert!(size_of::<Task>() <= 512, "{}", size_of::<Task>());
 }
+
+#[test]
+fn transactions_are_stamped_in_their_order_whatever_the_clocks_say() {
+    let mut f = Fixture::new();
+    let service = f.service("web");
+    let mut draft = Draft::new(&f.state, Timestamp::from_secs(100));
+    let create = Action::Create(Object::from(service.clone()));
+    draft.add(Step::unguarded(create)).unwrap();
+    let (_, _, state) = draft.finish();
+    // The next leader's clock is behind.
+    let mut image = Image::new();
+    state.image().for_each(|item| image.add(item).unwrap());
+    let restored = image.finish(state.version());
+    for before in [&state, &restored] {
+        let (tx, _, after) = Draft::new(before, Timestamp::from_secs(40)).finish();
+        assert!(tx.at > Timestamp::from_secs(100) && after.time() == tx.at);
+        let mut view = Speculative::new(2, before.clone());
+        let remove = Action::Remove(Key::Service(service.id));
+        let (tx, _) = view
+            .propose(Timestamp::from_secs(40), vec![remove])
+            .unwrap();
+        assert!(tx.at > Timestamp::from_secs(100));
+    }
+}

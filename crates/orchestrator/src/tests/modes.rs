@@ -5,6 +5,7 @@ use std::time::Duration;
 use types::{Availability, NodeState, ServiceMode, TaskState};
 
 use super::cluster::{Behaviour, Cluster, replicated, restart, spec};
+use types::service::UpdateState;
 use types::task::RestartCondition;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -262,4 +263,28 @@ fn a_huge_service_is_made_in_bounded_plans() {
     c.act(report);
     let plan = c.plan();
     assert_eq!(plan.steps.len(), 1, "one death concerns one slot");
+}
+
+#[test]
+fn a_rollback_of_a_job_ends_at_once_and_runs_it_again() {
+    let mut c = Cluster::new(2, job(2, 2));
+    c.run(10 * SECOND);
+    c.update(|s| s.task.force_update += 1);
+    c.run(10 * SECOND);
+    let made = c.created.len();
+    let mut service = types::Service::clone(c.get());
+    let previous = service.previous_spec.replace(service.spec.clone()).unwrap();
+    let version = service.previous_spec_version.replace(service.spec_version);
+    service.spec = previous;
+    service.spec_version = version.unwrap();
+    service.job_status.as_mut().unwrap().iteration += 1;
+    service.update_status = Some(types::service::UpdateStatus {
+        state: UpdateState::RollbackStarted,
+        ..types::service::UpdateStatus::default()
+    });
+    c.act(store::Action::Update(store::Object::from(service)));
+    c.run(10 * SECOND);
+    assert_eq!(c.update_state(), UpdateState::RollbackCompleted);
+    assert_eq!(c.created.len(), made + 2);
+    assert!(c.plan().steps.is_empty());
 }
