@@ -347,20 +347,28 @@ impl SimEngine {
         }
     }
 
+    /// The lines of a task; following, the stream stays open until the task ends.
     pub(crate) async fn logs(
-        &self,
+        self: Arc<Self>,
         id: TaskId,
         options: LogOptions,
     ) -> Result<LogStream, ExecError> {
-        let chunks = self.log_chunks(id, &options)?;
-        if options.follow {
-            self.wait(id).await?;
+        if options.follow && !self.lock().by_id.get(&id).is_some_and(|r| r.run.is_some()) {
+            return Err(ExecError::NotFound(id));
         }
+        let chunks = self.log_chunks(id, &options)?;
         let (sender, stream) = LogStream::channel();
         tokio::spawn(async move {
             for chunk in chunks {
                 if sender.send(Ok(chunk)).await.is_err() {
                     return;
+                }
+            }
+            if options.follow {
+                tokio::select! {
+                    // However it ended, nothing more comes.
+                    _ended = self.wait(id) => {}
+                    () = sender.closed() => {}
                 }
             }
         });

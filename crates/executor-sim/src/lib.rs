@@ -147,6 +147,6 @@ impl Executor for SimExecutor {
         task: TaskId,
         options: LogOptions,
     ) -> BoxFuture<'_, Result<LogStream, ExecError>> {
-        Box::pin(self.engine.logs(task, options))
+        Box::pin(self.engine.clone().logs(task, options))
     }
 }

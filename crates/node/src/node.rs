@@ -225,7 +225,7 @@ impl Node {
             node: identity.node_id,
             executor: config.executor.clone(),
             database: Some(database),
-            connect: Arc::new(MemberConnect::new(credentials.clone())),
+            connect: Arc::new(MemberConnect::new(credentials.clone(), addresses.listen)),
             managers: beginning.managers,
             amend: amend(&config, &credentials),
         });
