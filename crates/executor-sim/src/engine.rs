@@ -353,7 +353,7 @@ impl SimEngine {
         id: TaskId,
         options: LogOptions,
     ) -> Result<LogStream, ExecError> {
-        if options.follow && !self.lock().by_id.get(&id).is_some_and(|r| r.run.is_some()) {
+        if options.follow && self.lock().by_id.get(&id).is_none_or(|r| r.run.is_none()) {
             return Err(ExecError::NotFound(id));
         }
         let chunks = self.log_chunks(id, &options)?;

@@ -44,8 +44,8 @@ impl State {
         self.version
     }
 
-    /// When the newest transaction was made. No later one is stamped earlier, whatever the clocks of
-    /// the managers that made them say, so that times of creation follow the order of creation.
+    /// When the newest transaction was made. No later one is stamped earlier, whatever the clocks
+    /// of the managers that made them say, so that times of creation follow the order of creation.
     pub fn time(&self) -> Timestamp {
         self.time
     }
