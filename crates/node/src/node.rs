@@ -268,7 +268,10 @@ impl Node {
             let known = leader.wait_for(|l| *l != Leader::Unknown).await.is_ok();
             let connected = |s: &AgentState| matches!(s, AgentState::Connected { .. });
             let session = state.wait_for(connected).await.is_ok();
-            tracing::debug!(known, session, "the node serves");
+            if !known || !session {
+                // The node has ended, which its task tells.
+                std::future::pending::<()>().await;
+            }
         };
         tokio::pin!(served);
         loop {
