@@ -12,6 +12,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use manager::ledger::Ledger;
+use store::State;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use types::state::ALL_STATES;
@@ -118,57 +119,8 @@ fn render(subject: Subject, ledger: Option<&Ledger>) -> String {
         [(String::new(), leads)],
     );
     let state = ledger.state();
-    let of_state = |wanted: NodeState| {
-        let count = state
-            .nodes()
-            .iter()
-            .filter(|n| n.status.state == wanted)
-            .count();
-        (format!("{{state=\"{}\"}}", wanted.name()), count)
-    };
-    let states = [
-        NodeState::Unknown,
-        NodeState::Down,
-        NodeState::Ready,
-        NodeState::Disconnected,
-    ];
-    gauge(
-        &mut out,
-        "swarm_manager_nodes",
-        "Nodes by state.",
-        states.map(of_state),
-    );
-    let tasks = ALL_STATES.map(|s| (format!("{{state=\"{s}\"}}"), state.tasks().count(s)));
-    gauge(
-        &mut out,
-        "swarm_manager_tasks_total",
-        "Tasks by observed state.",
-        tasks,
-    );
-    for (name, help, count) in [
-        (
-            "swarm_manager_services_total",
-            "Services.",
-            state.services().len(),
-        ),
-        (
-            "swarm_manager_networks_total",
-            "Networks.",
-            state.networks().len(),
-        ),
-        (
-            "swarm_manager_secrets_total",
-            "Secrets.",
-            state.secrets().len(),
-        ),
-        (
-            "swarm_manager_configs_total",
-            "Configs.",
-            state.configs().len(),
-        ),
-    ] {
-        gauge(&mut out, name, help, [(String::new(), count)]);
-    }
+    nodes_and_tasks(&mut out, &state);
+    objects(&mut out, &state);
     let version = usize::try_from(state.version()).unwrap_or(usize::MAX);
     let help = "Transactions applied to the tables.";
     gauge(
@@ -178,6 +130,37 @@ fn render(subject: Subject, ledger: Option<&Ledger>) -> String {
         [(String::new(), version)],
     );
     out
+}
+
+fn nodes_and_tasks(out: &mut String, state: &State) {
+    let of_state = |wanted: NodeState| {
+        let nodes = state.nodes().iter();
+        let count = nodes.filter(|n| n.status.state == wanted).count();
+        (format!("{{state=\"{}\"}}", wanted.name()), count)
+    };
+    let states = [
+        NodeState::Unknown,
+        NodeState::Down,
+        NodeState::Ready,
+        NodeState::Disconnected,
+    ];
+    let help = "Nodes by state.";
+    gauge(out, "swarm_manager_nodes", help, states.map(of_state));
+    let tasks = ALL_STATES.map(|s| (format!("{{state=\"{s}\"}}"), state.tasks().count(s)));
+    let help = "Tasks by observed state.";
+    gauge(out, "swarm_manager_tasks_total", help, tasks);
+}
+
+fn objects(out: &mut String, state: &State) {
+    for (kind, help, count) in [
+        ("services", "Services.", state.services().len()),
+        ("networks", "Networks.", state.networks().len()),
+        ("secrets", "Secrets.", state.secrets().len()),
+        ("configs", "Configs.", state.configs().len()),
+    ] {
+        let name = format!("swarm_manager_{kind}_total");
+        gauge(out, &name, help, [(String::new(), count)]);
+    }
 }
 
 fn gauge(

@@ -201,7 +201,8 @@ impl Node {
             None => None,
         };
         drop(LocalListener::bind(&config.control_socket).await?);
-        let beginning = begin(&dir, &config, &addresses, &memory).await?;
+        // Boxed, for the sake of those who wait for a whole node.
+        let beginning = Box::pin(begin(&dir, &config, &addresses, &memory)).await?;
         if let Start::Join { addr, .. } = &config.start {
             memory.joined_through.clone_from(addr);
         }
@@ -215,7 +216,7 @@ impl Node {
         let database = database(&dir)?;
         let (shared, creds, addrs) = (config.clone(), credentials.clone(), addresses.clone());
         let mut supervisor = Supervisor::new(dir, shared, creds, addrs, memory);
-        supervisor.begin(beginning.origin).await?;
+        Box::pin(supervisor.begin(beginning.origin)).await?;
         let identity = credentials.identity();
         let subject = metrics::Subject {
             cluster: identity.cluster_id,

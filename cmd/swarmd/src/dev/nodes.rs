@@ -1,6 +1,7 @@
 //! The nodes of the throw-away cluster: child processes with their own directories.
 
 use std::net::TcpListener;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
@@ -38,7 +39,10 @@ impl Nodes {
     /// Makes the directory of a cluster that is not there yet.
     pub fn new(args: &DevArgs) -> anyhow::Result<Self> {
         let root = std::env::temp_dir().join(format!("swarmd-dev-{}", std::process::id()));
-        std::fs::create_dir_all(&root)
+        // It must be new: the directory of temporary files is open to other users.
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&root)
             .with_context(|| format!("cannot make {}", root.display()))?;
         Ok(Self {
             root,

@@ -188,7 +188,8 @@ async fn the_cluster_object_shows_tokens_and_never_keys_and_keeps_its_rules() {
     let root = found.root_ca.clone().expect("the root");
     assert!(root.ca_key.is_empty());
     assert_eq!(root.join_tokens.unwrap().worker, cluster.worker_token);
-    let cases: [(Code, &str, fn(&mut api::ClusterSpec)); 4] = [
+    type Change = fn(&mut api::ClusterSpec);
+    let cases: [(Code, &str, Change); 4] = [
         (Code::InvalidArgument, "one hour", |s| {
             let expiry = s.ca_config.get_or_insert_default();
             expiry.node_cert_expiry = Some(wire::convert::duration(Duration::from_secs(60)));

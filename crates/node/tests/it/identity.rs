@@ -70,7 +70,9 @@ fn request(csr: &pki::Csr) -> tonic::Request<api::IssueNodeCertificateRequest> {
         ..Default::default()
     });
     let label = types::node::OWN_AGENT_LABEL;
-    request.metadata_mut().insert(label, "1".parse().unwrap());
+    request
+        .metadata_mut()
+        .insert(label, "1".parse().expect("text"));
     request
 }
 

@@ -13,7 +13,11 @@ use crate::support::{
 
 fn chatty(name: &str, replicas: u64) -> api::ServiceSpec {
     let mut spec = spec(name, replicas);
-    let labels = &mut spec.annotations.as_mut().unwrap().labels;
+    let labels = &mut spec
+        .annotations
+        .as_mut()
+        .expect("the spec has a name")
+        .labels;
     labels.insert("sim.log".into(), "hello".into());
     spec
 }

@@ -13,7 +13,7 @@ fn placed(name: &str, replicas: u64, constraint: &str) -> api::ServiceSpec {
         constraints: vec![constraint.into()],
         ..Default::default()
     };
-    spec.task.as_mut().unwrap().placement = Some(placement);
+    spec.task.as_mut().expect("the spec has a task").placement = Some(placement);
     spec
 }
 
@@ -59,7 +59,11 @@ async fn a_task_that_fits_nowhere_says_why_until_it_fits() {
     assert_eq!(explained.waiting_for(), pb::Stage::Scheduler);
     assert_eq!(explained.filters[0].examples[0].hostname, "m1");
     let web = service(&mut control, &web.id).await;
-    let here = placed("web", 2, "node.hostname == m1");
+    let mut here = placed("web", 2, "node.hostname == m1");
+    here.update = Some(api::UpdateConfig {
+        monitor: Some(wire::convert::duration(Duration::from_millis(1))),
+        ..Default::default()
+    });
     update(&mut control, &web, here).await.unwrap();
     let settled = async {
         let mut last = pb::ServiceProgress::default();

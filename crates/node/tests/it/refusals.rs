@@ -181,13 +181,16 @@ async fn a_manager_leaves_by_force_only_and_anyone_can_join_again() {
 fn expire(machine: &Machine, cluster: &Cluster, root_key: &[u8]) {
     let at = |name: &str| machine.state_dir().join("certificates").join(name);
     let root = pki::RootCa::from_pem(
-        &fs::read(at(ROOT_FILE)).unwrap(),
-        &pki::PrivateKeyPem::new(String::from_utf8(root_key.to_vec()).unwrap()),
+        &fs::read(at(ROOT_FILE)).expect("the files and keys of this test"),
+        &pki::PrivateKeyPem::new(
+            String::from_utf8(root_key.to_vec()).expect("the files and keys of this test"),
+        ),
     );
-    let (csr, key) = pki::Csr::generate().unwrap();
+    let (csr, key) = pki::Csr::generate().expect("the files and keys of this test");
     let hour = Duration::from_secs(3600);
     let order = pki::CertificateOrder {
-        csr: &pki::csr::CheckedCsr::parse(csr.pem().as_bytes()).unwrap(),
+        csr: &pki::csr::CheckedCsr::parse(csr.pem().as_bytes())
+            .expect("the files and keys of this test"),
         node_id: cluster.ready.node_id,
         role: NodeRole::Manager,
         cluster_id: cluster.ready.cluster_id,
@@ -195,9 +198,10 @@ fn expire(machine: &Machine, cluster: &Cluster, root_key: &[u8]) {
         validity: hour * 2,
         serial: pki::Serial::new([9; 16]),
     };
-    let chain = pki::issue(&root.unwrap(), &order).unwrap();
-    fs::write(at(CHAIN_FILE), chain).unwrap();
-    fs::write(at(KEY_FILE), key.expose()).unwrap();
+    let chain = pki::issue(&root.expect("the files and keys of this test"), &order)
+        .expect("the files and keys of this test");
+    fs::write(at(CHAIN_FILE), chain).expect("the files and keys of this test");
+    fs::write(at(KEY_FILE), key.expose()).expect("the files and keys of this test");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,7 +19,7 @@ fn services() -> api::WatchRequest {
 
 async fn watch(machine: &Machine, request: api::WatchRequest) -> Streaming<api::WatchMessage> {
     let mut client: WatchClient<Channel> = WatchClient::new(machine.channel().await);
-    let mut stream = client.watch(request).await.unwrap().into_inner();
+    let mut stream = client.watch(request).await.expect("a watch").into_inner();
     let first = next(&mut stream).await;
     assert_eq!(
         first,
