@@ -259,7 +259,20 @@ impl Cluster {
                     .count();
                 Ok((ready == all).then_some(()))
             },
-        )
+        )?;
+        self.wait_voters(first, managers)
+    }
+
+    /// Waits until this many managers vote.
+    ///
+    /// # Errors
+    /// If they do not in time.
+    pub fn wait_voters(&self, via: usize, voters: usize) -> anyhow::Result<()> {
+        let what = format!("{voters} managers to vote");
+        self.wait(&what, READY_TIME_MAX, |cluster| {
+            let voting = cluster.ctl_of(via).voters()?;
+            Ok((voting == voters).then_some(()))
+        })
     }
 
     /// A further node that joins through another and is ready.

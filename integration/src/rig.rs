@@ -18,6 +18,13 @@ const PROGRAMS: [&str; 8] = [
     "docker", "dockerd", "nft", "ip", "nsenter", "unshare", "busybox", "tini",
 ];
 
+/// Where the script keeps the disks of a rig's hosts, and how their directory's name begins.
+const DISKS: &str = "/var/lib";
+const DISK_PREFIX: &str = "swarmrig-";
+
+/// How the names of these rigs begin; others may be up beside them.
+const NAME_PREFIX: &str = "it";
+
 /// Held while a rig is up.
 const LOCK: &str = "/tmp/swarm-rig.lock";
 
@@ -56,7 +63,8 @@ impl Rig {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let turn = File::create(LOCK).with_context(|| format!("create {LOCK}"))?;
         let turn = Flock::lock(turn, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
-        let name = format!("it{}x{count}", std::process::id());
+        let name = format!("{NAME_PREFIX}{}x{count}", std::process::id());
+        remove_left_over()?;
         let rig = Self { name, _turn: turn };
         rig.hosts(&["up", &hosts.to_string()])
             .context("bring the hosts up")?;
@@ -158,10 +166,7 @@ impl Rig {
     }
 
     fn script(&self) -> Command {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("rig/hosts.sh");
-        let mut command = Command::new(path);
-        command.env("RIG", &self.name).env("QUIET", "1");
-        command
+        script(&self.name)
     }
 
     fn hosts(&self, args: &[&str]) -> anyhow::Result<String> {
@@ -182,6 +187,31 @@ impl Drop for Rig {
             eprintln!("the hosts of rig {} were not removed: {error:#}", self.name);
         }
     }
+}
+
+fn script(rig: &str) -> Command {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("rig/hosts.sh");
+    let mut command = Command::new(path);
+    command.env("RIG", rig).env("QUIET", "1");
+    command
+}
+
+/// Removes the hosts of test processes that were killed. Call it only with the lock: then no other
+/// rig of a test is in use.
+fn remove_left_over() -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(DISKS).with_context(|| format!("list {DISKS}"))? {
+        let file = entry?.file_name();
+        let name = file.to_str().and_then(|f| f.strip_prefix(DISK_PREFIX));
+        if let Some(name) = name.filter(|n| n.starts_with(NAME_PREFIX)) {
+            eprintln!("removing the hosts of rig {name}, left over");
+            let done = script(name)
+                .arg("down")
+                .status()
+                .context("run rig/hosts.sh")?;
+            ensure!(done.success(), "the hosts of rig {name} cannot be removed");
+        }
+    }
+    Ok(())
 }
 
 fn find_program(name: &str) -> Option<PathBuf> {

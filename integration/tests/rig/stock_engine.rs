@@ -1,7 +1,7 @@
 //! A stock Docker Engine as a worker: it joins with its own command and knows nothing of us.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 use integration::{Cluster, Role};
@@ -91,6 +91,7 @@ fn now() -> anyhow::Result<Timestamp> {
 /// Founds a cluster and takes the root's key, which a founder keeps only for a moment.
 fn found_with_root_key(cluster: &mut Cluster) -> anyhow::Result<(usize, PrivateKeyPem)> {
     const ROUNDS_MAX: usize = 5;
+    const ROUND_TIME_MAX: Duration = Duration::from_secs(20);
     let first = cluster.add(&[]);
     let path = cluster
         .node(first)
@@ -98,10 +99,12 @@ fn found_with_root_key(cluster: &mut Cluster) -> anyhow::Result<(usize, PrivateK
         .join("certificates/swarm-root-ca.key");
     for _ in 0..ROUNDS_MAX {
         cluster.start(first, &["init"])?;
+        let start = Instant::now();
         let key = loop {
             match std::fs::read_to_string(&path) {
                 Ok(key) if key.contains("-----END") => break Some(key),
                 _ if cluster.node(first).said().contains("node ready") => break None,
+                _ if start.elapsed() > ROUND_TIME_MAX => break None,
                 _ => std::thread::yield_now(),
             }
         };
@@ -109,6 +112,8 @@ fn found_with_root_key(cluster: &mut Cluster) -> anyhow::Result<(usize, PrivateK
             cluster.ready(first)?;
             return Ok((first, PrivateKeyPem::new(key)));
         }
+        // Fails, with the end of its log, if it did not get ready.
+        cluster.ready(first)?;
         cluster.kill(first)?;
         std::fs::remove_dir_all(&cluster.node(first).state_dir)?;
     }
@@ -268,6 +273,7 @@ fn an_engine_outlives_a_leader_its_own_end_and_its_certificate() -> anyhow::Resu
     let (first, root_key) = found_with_root_key(&mut cluster)?;
     cluster.join(first, Role::Manager, &[])?;
     cluster.join(first, Role::Manager, &[])?;
+    cluster.wait_voters(first, 3)?;
     let engine = worker(&cluster, first, 4)?;
     create(&cluster, &engine, "web", &["--replicas=2"], "sleep 900")?;
     cluster.wait_running(first, "web", 2, SOON)?;
