@@ -5,11 +5,21 @@ use std::time::Duration;
 
 use orchestrator::SlotKey;
 use store::{Change, Commit, State};
+use types::defaults::TASK_HISTORY_RETENTION_LIMIT;
 use types::service::UpdateOrder;
 use types::{Service, ServiceId, Task, TaskId, Timestamp};
 
-use crate::desired::CREATIONS_PER_MINUTE_MAX;
 use crate::{Verdict, must, slots, tasks};
+
+/// Most tasks that may be made in one slot within a minute (O8): a service whose tasks end at once
+/// gets one a second, the rest is for what operators and lost nodes add.
+const CREATIONS_PER_MINUTE_MAX: usize = 75;
+
+/// The same where too little history is kept to see a loop by: then ten a second at most.
+const BLIND_CREATIONS_PER_MINUTE_MAX: usize = 650;
+
+/// Records that show a loop.
+const LOOP_RECORDS_MIN: i64 = 3;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -34,6 +44,12 @@ impl Checker {
         Self::default()
     }
 
+    /// Whether a service ever asked for replacements to start first: two tasks of a slot may then
+    /// run at a time.
+    pub fn ever_starts_first(&self, service: ServiceId) -> bool {
+        self.starts_first.contains(&service)
+    }
+
     /// Checks one transaction. `now` is true time, whatever the clocks of managers say.
     ///
     /// # Errors
@@ -53,7 +69,7 @@ impl Checker {
                         if slots::is_step(self, before, task) {
                             self.steps.insert(task.id);
                         }
-                        self.birth(task, commit.version, now)?;
+                        self.birth(after, task, now)?;
                     }
                 }
                 _ => {}
@@ -80,10 +96,12 @@ impl Checker {
         }
     }
 
-    fn birth(&mut self, task: &Task, version: u64, now: Timestamp) -> Verdict {
+    fn birth(&mut self, after: &State, task: &Task, now: Timestamp) -> Verdict {
         let serial = self.born.len() as u64;
         must!(
-            self.born.insert(task.id, (version, serial)).is_none(),
+            self.born
+                .insert(task.id, (after.version(), serial))
+                .is_none(),
             "O2",
             "the id of task {} is used again",
             task.id
@@ -98,12 +116,23 @@ impl Checker {
             times.pop_front();
         }
         must!(
-            times.len() <= CREATIONS_PER_MINUTE_MAX,
+            times.len() <= creations_max(after),
             "O8",
             "{} tasks in slot {:?} of service {service} within a minute",
             times.len(),
             SlotKey::of(task)
         );
         Ok(())
+    }
+}
+
+fn creations_max(state: &State) -> usize {
+    let kept = state.cluster().map_or(TASK_HISTORY_RETENTION_LIMIT, |c| {
+        c.spec.task_history_retention_limit
+    });
+    if (0..=LOOP_RECORDS_MIN).contains(&kept) {
+        BLIND_CREATIONS_PER_MINUTE_MAX
+    } else {
+        CREATIONS_PER_MINUTE_MAX
     }
 }

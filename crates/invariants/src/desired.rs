@@ -6,15 +6,11 @@ use std::sync::Arc;
 use orchestrator::SlotKey;
 use store::State;
 use types::defaults::TASK_HISTORY_RETENTION_LIMIT;
-use types::service::UpdateState;
+use types::service::{UpdateConfig, UpdateOrder, UpdateState};
 use types::task::RestartCondition;
 use types::{Availability, Node, NodeId, NodeState, Service, ServiceMode, Task, TaskId, TaskState};
 
 use crate::{Verdict, must};
-
-/// Most tasks that may be made in one slot within a minute (O8): a service whose tasks end well
-/// at once gets one a second, the rest is for what operators and lost nodes add.
-pub const CREATIONS_PER_MINUTE_MAX: usize = 75;
 
 /// Records of a slot that may be kept beyond the limit and the attempts that a policy counts: the
 /// newest one, the one before it, and the two that an update is judged by.
@@ -105,12 +101,21 @@ fn service(state: &State, service: &Arc<Service>) -> Verdict {
     settled(service)
 }
 
-/// No update goes on for ever.
-fn settled(service: &Service) -> Verdict {
+/// Whether an update or a rollback of any service is under way.
+pub fn is_updating(state: &State) -> bool {
+    state.services().iter().any(|s| updates(s))
+}
+
+fn updates(service: &Service) -> bool {
     let status = service.update_status.as_ref().map(|s| s.state);
     let open = [UpdateState::Updating, UpdateState::RollbackStarted];
+    status.is_some_and(|s| open.contains(&s))
+}
+
+/// No update goes on for ever.
+fn settled(service: &Service) -> Verdict {
     must!(
-        !status.is_some_and(|s| open.contains(&s)),
+        !updates(service),
         "L1",
         "the update of service {} does not end: {:?}",
         service.id,
@@ -167,19 +172,23 @@ fn satisfied(
             Standing::Free
         });
     };
+    let waits = |t: &Arc<Task>| t.status.state == TaskState::Pending && !a_node_fits(state, t);
+    if wanted.len() == 2 && starts_first(service) && wanted.iter().any(|t| waits(t)) {
+        // The old task goes on until there is room for the new one beside it.
+        return Ok(Standing::Waiting);
+    }
     must!(
         wanted.len() == 1,
         "L1",
-        "slot {key:?} of service {} has {} tasks",
+        "slot {key:?} of service {} has several tasks:{}",
         service.id,
-        wanted.len()
+        crate::slots::describe(tasks)
     );
     if task.status.state == TaskState::Running && task.desired_state == TaskState::Running {
         return Ok(Standing::Taken);
     }
-    let waits = task.status.state == TaskState::Pending && !a_node_fits(state, task);
     must!(
-        waits,
+        waits(task),
         "L1",
         "task {} in slot {key:?} of service {} is {}, wanted {}: {} {}",
         task.id,
@@ -196,6 +205,12 @@ fn satisfied(
         task.id
     );
     Ok(Standing::Waiting)
+}
+
+fn starts_first(service: &Service) -> bool {
+    let configs = [service.spec.update, service.spec.rollback];
+    let first = |c: &UpdateConfig| c.order == UpdateOrder::StartFirst;
+    configs.iter().flatten().any(first)
 }
 
 /// Whether the policy lets a task that ended rest.

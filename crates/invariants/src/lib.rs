@@ -15,7 +15,7 @@ mod tables;
 mod tasks;
 
 pub use checker::Checker;
-pub use desired::{CREATIONS_PER_MINUTE_MAX, as_desired, history_is_bounded, must_run};
+pub use desired::{as_desired, history_is_bounded, is_updating, must_run};
 pub use tables::{first_difference, state_hash};
 
 /// Something that must never be.

@@ -186,7 +186,7 @@ fn steps_forward(checker: &Checker, service: &Service, task: &Task) -> bool {
     is_new && is_current && checker.steps.contains(&task.id)
 }
 
-fn describe(slot: &[&Arc<Task>]) -> String {
+pub(crate) fn describe(slot: &[&Arc<Task>]) -> String {
     let one = |t: &&Arc<Task>| {
         let (id, state, wanted) = (t.id, t.status.state, t.desired_state);
         let version = t.spec_version.unwrap_or(0);

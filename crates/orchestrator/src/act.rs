@@ -101,6 +101,11 @@ impl<'a, 'g> SlotStep<'a, 'g> {
             id: service.id,
             version: service.meta.version,
         });
+        if service.spec.mode.is_job() {
+            // A task that was given up may complete after all, and then its slot is done.
+            let open = self.slot.tasks().filter(|t| !t.status.state.is_terminal());
+            open.for_each(|t| self.guard(t));
+        }
         self.step.actions.push(Action::NewTask(NewTask {
             id: TaskId::random(self.entropy),
             service: service.id,

@@ -1,6 +1,9 @@
 //! Bounds the work of one plan, so that a huge change becomes many small log entries.
 
-use store::{Plan, Step};
+use std::collections::BTreeSet;
+
+use store::{Guard, Plan, Step};
+use types::TaskId;
 
 /// Most actions in one plan (give or take one step). A new task is about 60 bytes in the log, so
 /// a full plan stays well under a MiB and is applied within milliseconds.
@@ -39,4 +42,14 @@ impl Budget {
     pub(crate) fn into_plan(self) -> Plan {
         self.plan
     }
+}
+
+/// The tasks that the steps of a plan were decided from.
+pub(crate) fn guarded_tasks(plan: &Plan) -> BTreeSet<TaskId> {
+    let guards = plan.steps.iter().flat_map(|s| &s.guards);
+    let tasks = guards.filter_map(|guard| match guard {
+        Guard::Task { id, .. } => Some(*id),
+        _ => None,
+    });
+    tasks.collect()
 }

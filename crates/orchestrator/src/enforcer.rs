@@ -11,10 +11,11 @@ use std::sync::Arc;
 use store::{Action, Change, Diff, Guard, Plan, State, Step};
 use types::task::{TaskStatus, message};
 use types::{
-    Availability, GenericResource, Node, NodeId, Resources, Task, TaskSpec, TaskState, Timestamp,
+    Availability, GenericResource, Node, NodeId, Resources, Task, TaskId, TaskSpec, TaskState,
+    Timestamp,
 };
 
-use crate::budget::Budget;
+use crate::budget::{Budget, guarded_tasks};
 use crate::fit;
 use crate::slot::age;
 
@@ -22,6 +23,9 @@ use crate::slot::age;
 #[derive(Debug, Default)]
 pub struct Enforcer {
     dirty: BTreeSet<NodeId>,
+    /// Nodes that the latest plan evicts from, and the tasks that it evicts: whatever moves one of
+    /// them may have dropped an eviction.
+    planned: (BTreeSet<NodeId>, BTreeSet<TaskId>),
 }
 
 impl Enforcer {
@@ -29,18 +33,26 @@ impl Enforcer {
     pub fn new(view: &State, _now: Timestamp) -> Self {
         Self {
             dirty: view.nodes().iter().map(|n| n.id).collect(),
+            ..Self::default()
         }
     }
 
     /// Notes where to look again.
     pub fn observe(&mut self, change: &Change) {
-        if let Change::Node(Diff {
-            old,
-            new: Some(new),
-        }) = change
-            && old.as_ref().is_none_or(|old| offers_differ(old, new))
-        {
-            self.dirty.insert(new.id);
+        let (nodes, tasks) = &self.planned;
+        match change {
+            Change::Node(Diff {
+                old,
+                new: Some(new),
+            }) if old.as_ref().is_none_or(|old| offers_differ(old, new))
+                || nodes.contains(&new.id) =>
+            {
+                self.dirty.insert(new.id);
+            }
+            Change::Task(diff) if tasks.contains(&diff.latest().id) => {
+                self.dirty.extend(diff.latest().node_id);
+            }
+            _ => {}
         }
     }
 
@@ -59,11 +71,21 @@ impl Enforcer {
             }
         }
         let mut plan = budget.into_plan();
+        self.planned = (guarded_nodes(&plan), guarded_tasks(&plan));
         if !self.dirty.is_empty() {
             plan.wake(now);
         }
         plan
     }
+}
+
+fn guarded_nodes(plan: &Plan) -> BTreeSet<NodeId> {
+    let guards = plan.steps.iter().flat_map(|s| &s.guards);
+    let nodes = guards.filter_map(|guard| match guard {
+        Guard::Node { id, .. } => Some(*id),
+        _ => None,
+    });
+    nodes.collect()
 }
 
 fn offers_differ(old: &Node, new: &Node) -> bool {

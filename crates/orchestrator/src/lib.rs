@@ -12,7 +12,8 @@
 //!
 //! The caller has three duties, in this order: give every change between two views to `observe`,
 //! call `plan` on the newer view, apply the plan's steps before the next `plan`. A step that is
-//! dropped because its ground moved needs no care: the change that moved it is observed. A plan
+//! dropped because its ground moved needs no care: the change that moved it is observed, and each
+//! stage remembers what its latest plan was decided from until it plans again. A plan
 //! that is thrown away as a whole (leadership lost) means that the stage is thrown away too.
 
 mod act;

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 
 use store::{Action, Change, Diff, Plan, State, Step};
-use types::{Entropy, Node, NodeId, ServiceId, ServiceMode, Task, TaskState, Timestamp};
+use types::{Entropy, Node, NodeId, ServiceId, ServiceMode, Task, TaskId, TaskState, Timestamp};
 
 use crate::act::SlotStep;
-use crate::budget::Budget;
+use crate::budget::{Budget, guarded_tasks};
 use crate::ground::Ground;
 use crate::ledger::{Facts, Ledger};
 use crate::mode::{self, Want};
@@ -34,6 +34,9 @@ pub struct Orchestrator {
     timers: BTreeSet<(Timestamp, ServiceId, Option<SlotKey>)>,
     /// The timer of each service as a whole; a later decision replaces an earlier one.
     alarms: BTreeMap<ServiceId, Timestamp>,
+    /// Tasks that the steps of the latest plan were decided from. Whatever moves one of them, even
+    /// if it changes no decision, may have dropped a step.
+    planned: BTreeSet<TaskId>,
     /// The service that was last worked on: a huge one must not keep others waiting.
     last: Option<ServiceId>,
 }
@@ -61,7 +64,9 @@ impl Orchestrator {
             Change::Node(diff) if node_matters(diff) => {
                 self.nodes.insert(diff.latest().id);
             }
-            Change::Task(diff) if task_matters(diff) => {
+            Change::Task(diff)
+                if task_matters(diff) || self.planned.contains(&diff.latest().id) =>
+            {
                 let task = diff.latest();
                 if let Some(service) = task.service_id {
                     self.mark(service, SlotKey::of(task));
@@ -91,6 +96,7 @@ impl Orchestrator {
             }
         }
         let mut plan = work.budget.into_plan();
+        self.planned = guarded_tasks(&plan);
         if !self.dirty.is_empty() {
             plan.wake(now);
         }

@@ -14,7 +14,7 @@ use types::defaults::TASK_HISTORY_RETENTION_LIMIT;
 use types::service::UpdateState;
 use types::{Cluster, Service, ServiceId, Task, TaskId, TaskState, Timestamp};
 
-use crate::budget::Budget;
+use crate::budget::{Budget, guarded_tasks};
 use crate::slot::{SlotKey, age, ended_by_itself, iteration, records};
 
 /// Deletes task records.
@@ -24,6 +24,8 @@ pub struct Reaper {
     strays: BTreeSet<TaskId>,
     /// Services whose update ended: it needs its records no more.
     updated: BTreeSet<ServiceId>,
+    /// Tasks that the latest plan deletes: whatever moves one of them may have kept it.
+    planned: BTreeSet<TaskId>,
     /// The retention limit changed.
     limit_changed: bool,
 }
@@ -63,6 +65,7 @@ impl Reaper {
                 let settled = diff.old.as_ref().is_some_and(|old| {
                     old.status.state == task.status.state && old.desired_state == task.desired_state
                 });
+                let settled = settled && !self.planned.contains(&task.id);
                 match task.service_id {
                     _ if settled => {}
                     None => _ = self.strays.insert(task.id),
@@ -119,6 +122,7 @@ impl Reaper {
             }
         }
         let mut plan = budget.into_plan();
+        self.planned = guarded_tasks(&plan);
         if !self.slots.is_empty() || !self.strays.is_empty() {
             plan.wake(now);
         }

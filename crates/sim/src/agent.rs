@@ -403,6 +403,8 @@ impl World {
                 Some(_) => {}
             },
             ToAgent::Assignments(generation, message) if generation == side.generation => {
+                let number = message.results_in;
+                self.note(("a", at), number, || crate::show::assignments(&message));
                 self.work(at, Input::Assignments(assignments(message)));
             }
             ToAgent::Assignments(..) => {}

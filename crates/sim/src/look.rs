@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use invariants::{Verdict, Violation, as_desired, history_is_bounded, must_run, state_hash};
-use types::service::UpdateOrder;
-use types::{Service, ServiceId};
+use invariants::{
+    Verdict, Violation, as_desired, history_is_bounded, is_updating, must_run, state_hash,
+};
+use types::ServiceId;
 
 use crate::node::Stage;
 use crate::params::SEC;
@@ -20,6 +21,9 @@ const CONNECTED: u64 = 150 * SEC;
 /// the delay of a crash loop (60 s), an old task that is waited for (80 s), and an update of ten
 /// slots, one after another, that roll back again.
 pub const CONVERGED_WITHIN: u64 = 1_500 * SEC;
+
+/// How long an update waits for room, and its rollback after it.
+const GIVES_UP: u64 = 1_300 * SEC;
 
 /// How long a cluster that came to rest must then be quiet.
 pub const QUIET: u64 = 90 * SEC;
@@ -47,8 +51,16 @@ impl World {
             if !steady || agent.removed || agent.paused_until > self.now {
                 continue;
             }
+            let wanted = must_run(self.oracle.state(), agent.node);
             for (task, thing) in &agent.things {
-                if let (Stage::Running, Some(slot)) = (thing.stage, thing.slot) {
+                // Where replacements start first, those on their way out are not counted: each
+                // of several updates in a row may have left one.
+                let counts = |slot: (ServiceId, _)| {
+                    !self.oracle.ever_starts_first(slot.0) || wanted.contains(task)
+                };
+                if let (Stage::Running, Some(slot)) = (thing.stage, thing.slot)
+                    && counts(slot)
+                {
                     running
                         .entry(slot)
                         .or_default()
@@ -57,25 +69,13 @@ impl World {
             }
         }
         for ((service, slot), tasks) in running {
-            if tasks.len() > self.allowed(service) {
+            let allowed = 1 + usize::from(self.oracle.ever_starts_first(service));
+            if tasks.len() > allowed {
                 let text = format!("slot {slot:?} of service {service} runs {tasks:?}");
                 return Err(Violation::new("O6", text));
             }
         }
         Ok(())
-    }
-
-    fn allowed(&self, service: ServiceId) -> usize {
-        let service = self.oracle.state().services().get(service);
-        let first = |s: &Service| {
-            let configs = [s.spec.update, s.spec.rollback];
-            let mut configs = configs.iter().flatten();
-            configs.any(|c| c.order == UpdateOrder::StartFirst)
-        };
-        match service {
-            Some(s) if !first(s) => 1,
-            _ => 2,
-        }
     }
 
     /// After everything healed: convergence, rest, fresh writes, and nothing lost.
@@ -95,6 +95,10 @@ impl World {
         }
         let took = self.now + CONVERGED_WITHIN - end;
         self.marks.insert("seconds to converge", took / SEC);
+        if is_updating(self.oracle.state()) {
+            // It waits for room, until it gives up or for ever, as its failure action says.
+            self.run_until(self.now + GIVES_UP)?;
+        }
         self.rests()?;
         history_is_bounded(self.oracle.state())?;
         self.writes()?;

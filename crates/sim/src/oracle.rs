@@ -53,6 +53,11 @@ impl Oracle {
         self.facts.last().map_or(&self.empty, |f| &f.state)
     }
 
+    /// Whether a service ever asked for replacements to start first.
+    pub fn ever_starts_first(&self, service: types::ServiceId) -> bool {
+        self.checker.ever_starts_first(service)
+    }
+
     /// A manager applied an entry and has these tables now.
     ///
     /// # Errors

@@ -39,12 +39,14 @@ pub enum Bug {
     SnapshotWithoutRevisions,
     /// An agent stops what it runs when it loses its manager.
     StopWhenAlone,
+    /// The pipeline rests although its stages saw something after they planned.
+    SleepThroughNews,
     /// A service that is removed leaves its tasks alone.
     ForgetServices,
 }
 
 /// Every planted bug.
-pub const BUGS: [Bug; 14] = [
+pub const BUGS: [Bug; 15] = [
     Bug::DropRemovals,
     Bug::SkipGuards,
     Bug::DropActions,
@@ -58,6 +60,7 @@ pub const BUGS: [Bug; 14] = [
     Bug::NoReaper,
     Bug::SnapshotWithoutRevisions,
     Bug::StopWhenAlone,
+    Bug::SleepThroughNews,
     Bug::ForgetServices,
 ];
 

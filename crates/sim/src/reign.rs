@@ -61,6 +61,8 @@ pub(crate) struct Leading {
     /// What the pipeline saw last.
     head: State,
     seen: u64,
+    /// What it had seen when the present pass began.
+    began: u64,
     wake_at: Option<Timestamp>,
     busy: bool,
     /// When the pipeline's next look is due.
@@ -179,6 +181,7 @@ impl World {
             serving: Serving::new((term, own), members, &state, now),
             stages: Stage::all(&state, now),
             seen: state.version(),
+            began: state.version(),
             head: state,
             wake_at: Some(Timestamp::ZERO),
             busy: false,
@@ -335,6 +338,7 @@ impl World {
         if let Some(leading) = self.leading(at) {
             leading.busy = true;
             leading.refresh(clock);
+            leading.began = leading.seen;
             leading.wake_at = None;
         }
         self.run_stages(at, 0);
@@ -376,6 +380,10 @@ impl World {
             return;
         }
         let Planned { stage, plan } = planned;
+        let steps = plan.steps.len();
+        self.note(("m", at), steps as u64, || {
+            format!("plans {steps} steps in stage {stage}")
+        });
         self.propose_plan(at, plan, |_| Waiter::Pipeline);
         let clock = self.clock(at);
         let Some(leading) = self.leading_in(at, epoch) else {
@@ -386,8 +394,12 @@ impl World {
     }
 
     fn pass_ends(&mut self, at: usize) {
+        let (clock, bug) = (self.clock(at), self.bug);
         if let Some(leading) = self.leading(at) {
             leading.busy = false;
+            if leading.seen != leading.began && bug != Some(Bug::SleepThroughNews) {
+                leading.wake_at = Some(clock);
+            }
         }
         self.sleep(at);
     }

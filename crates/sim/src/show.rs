@@ -1,5 +1,6 @@
 //! Actions in few words, for the rows that people read.
 
+use dispatcher::{AssignmentChange, Assignments, Item, ItemId};
 use store::{Action, Object};
 
 /// The last characters of an id: the first ones of random ids are much alike.
@@ -42,4 +43,23 @@ fn object_name(object: &Object) -> String {
         }
         other => format!("{:?}", other.key()),
     }
+}
+
+/// What an agent is told.
+pub(crate) fn assignments(message: &Assignments) -> String {
+    let one = |change: &AssignmentChange| match change {
+        AssignmentChange::Update(Item::Task(t)) => {
+            format!(
+                "{} {} wanted {}",
+                short(t.id),
+                t.status.state,
+                t.desired_state
+            )
+        }
+        AssignmentChange::Remove(ItemId::Task(id)) => format!("no more {}", short(id)),
+        _ => "another thing".into(),
+    };
+    let all: Vec<_> = message.changes.iter().map(one).collect();
+    let (kind, number) = (message.kind, message.results_in);
+    format!("is told {kind:?} {number}: {}", all.join(", "))
 }
