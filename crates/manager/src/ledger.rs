@@ -131,6 +131,10 @@ impl Drop for Followed {
 
 struct Leading {
     reign: Reign,
+    /// How far the newest transaction was ahead of this manager's clock when the reign began. A
+    /// reign goes on in the time of the one before, or what waits for a moment would wait for this
+    /// clock to catch up as well.
+    ahead: Duration,
     view: Speculative,
     feed: History,
     /// Sizes of what is in flight, oldest first, and their sum.
@@ -139,6 +143,11 @@ struct Leading {
 }
 
 impl Leading {
+    /// The present moment of the reign.
+    fn now(&self) -> Timestamp {
+        clock::now().plus(self.ahead)
+    }
+
     /// Whether more than a part of what may be in flight is.
     fn is_filled(&self, divisor: usize) -> bool {
         self.view.in_flight() >= IN_FLIGHT_MAX / divisor
@@ -221,6 +230,7 @@ impl Ledger {
         let feed = History::new(state.version(), HISTORY_CHANGES_MAX);
         *leading = Some(Leading {
             reign,
+            ahead: state.time().since(clock::now()),
             view: Speculative::new(reign.term, state),
             feed,
             sizes: VecDeque::new(),
@@ -277,7 +287,7 @@ impl Ledger {
         let Some(edit) = edit.take() else {
             return Ok(None);
         };
-        let mut draft = Draft::new(leading.view.head(), clock::now());
+        let mut draft = Draft::new(leading.view.head(), leading.now());
         let result = edit(&mut draft).map_err(WriteError::Refused)?;
         if draft.is_empty() {
             return Ok(Some((result, None)));
@@ -334,7 +344,7 @@ impl Ledger {
         while steps.peek().is_some() {
             let mut guard = self.leading();
             let leading = guard.as_mut().filter(|l| l.reign == reign)?;
-            let mut draft = Draft::new(leading.view.head(), clock::now());
+            let mut draft = Draft::new(leading.view.head(), leading.now());
             let mut ends = Vec::new();
             while draft.len() < PLAN_ACTIONS_MAX
                 && let Some(step) = steps.next()
@@ -383,7 +393,7 @@ impl Ledger {
         let second: Vec<_> = second.iter().map(|end| end - cut).collect();
         let mut dropped = 0;
         for (actions, ends) in [(head, first), (tail, &second[..])] {
-            let mut draft = Draft::new(leading.view.head(), clock::now());
+            let mut draft = Draft::new(leading.view.head(), leading.now());
             let mut kept = Vec::new();
             let mut actions = actions.into_iter();
             let mut begin = 0;
@@ -421,6 +431,7 @@ impl Ledger {
                 let state = leading.view.head().clone();
                 return Some(Head {
                     state,
+                    ahead: leading.ahead,
                     news: leading.feed.after(seen, usize::MAX),
                 });
             }
@@ -507,6 +518,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Head {
     /// Committed state plus everything in flight.
     pub state: State,
+    /// How far the time of the reign is ahead of the clock.
+    pub ahead: Duration,
     /// The commits since the version asked for.
     pub news: Resume,
 }

@@ -4,7 +4,7 @@
 //! because the head's feed is handed to every stage before it plans. What is proposed becomes
 //! visible outside (to agents and API clients) only when it is committed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use store::{Change, Plan, Resume, State};
 use tokio::sync::mpsc;
@@ -41,8 +41,9 @@ pub fn run(ledger: &Ledger, reign: Reign, make: &MakeStages, proposals: &mpsc::S
         reign,
         make,
         proposals,
-        stages: make(&head.state, clock::now()),
+        stages: make(&head.state, clock::now().plus(head.ahead)),
         seen: head.state.version(),
+        ahead: head.ahead,
         head: head.state,
         wake_at: None,
         entropy: SystemEntropy,
@@ -52,7 +53,7 @@ pub fn run(ledger: &Ledger, reign: Reign, make: &MakeStages, proposals: &mpsc::S
         if !pass.run() {
             return;
         }
-        due = pass.wake_at.map(|at| deadline(clock::now(), at));
+        due = pass.wake_at.map(|at| deadline(pass.now(), at));
     }
 }
 
@@ -64,11 +65,17 @@ struct Pass<'a> {
     stages: Vec<Box<dyn Stage>>,
     head: State,
     seen: u64,
+    ahead: Duration,
     wake_at: Option<Timestamp>,
     entropy: SystemEntropy,
 }
 
 impl Pass<'_> {
+    /// The present moment of the reign.
+    fn now(&self) -> Timestamp {
+        clock::now().plus(self.ahead)
+    }
+
     /// Takes in what changed, waiting for it until `due`. Returns false when the reign is over.
     fn refresh(&mut self, due: Option<Instant>) -> bool {
         let Some(head) = self.ledger.head_after(self.reign, self.seen, due) else {
@@ -82,7 +89,7 @@ impl Pass<'_> {
                         .for_each(|stage| stage.observe(change));
                 }
             }
-            Resume::Compacted => self.stages = (self.make)(&head.state, clock::now()),
+            Resume::Compacted => self.stages = (self.make)(&head.state, self.now()),
         }
         self.seen = head.state.version();
         self.head = head.state;
@@ -92,9 +99,10 @@ impl Pass<'_> {
     /// Runs every stage once. Returns false when the reign is over.
     fn run(&mut self) -> bool {
         self.wake_at = None;
-        let mut changed = false;
+        let began = self.seen;
         for at in 0..self.stages.len() {
-            let plan = self.stages[at].plan(&self.head, clock::now(), &mut self.entropy);
+            let now = self.now();
+            let plan = self.stages[at].plan(&self.head, now, &mut self.entropy);
             let planned = plan.steps.len();
             if let Some(wake) = plan.wake_at {
                 self.wake_at = Some(self.wake_at.map_or(wake, |w| w.min(wake)));
@@ -106,7 +114,6 @@ impl Pass<'_> {
                 return false;
             };
             tracing::debug!(stage = self.stages[at].name(), planned, dropped, "planned");
-            changed |= planned > dropped;
             for proposal in proposals {
                 // The receiver ends with the leadership, and so does this loop.
                 let _gone = self.proposals.blocking_send(proposal);
@@ -116,9 +123,10 @@ impl Pass<'_> {
                 return false;
             }
         }
-        if changed {
-            // Stages that planned before the change have seen it by now, but not acted on it.
-            self.wake_at = Some(clock::now());
+        if self.seen != began {
+            // Stages that planned before a change have seen it by now, but not acted on it,
+            // whoever made it: a plan of which every step was dropped tells of one as well.
+            self.wake_at = Some(self.now());
         }
         true
     }
