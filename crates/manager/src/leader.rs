@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use consensus::{RaftId, Role};
+use consensus::{Membership, RaftId, Role};
 use replica::{Handle, ProposeError, Status};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use types::NodeId;
 
-use crate::dispatch::DispatchApi;
+use crate::dispatch::{DispatchApi, Managers};
 use crate::ledger::{Ledger, Proposal, Reign};
 use crate::logs::LogBroker;
 use crate::pipeline;
@@ -41,6 +41,8 @@ pub struct Leader {
     pub quorum: Arc<dyn Quorum>,
     /// The replica.
     pub handle: Handle,
+    /// The members of the log, and every change of them.
+    pub membership: watch::Receiver<Arc<Membership>>,
     /// The dispatcher's service.
     pub dispatch: DispatchApi,
     /// The log broker.
@@ -165,8 +167,9 @@ impl Leader {
         // Calls are taken from now on, so that an agent that comes early is not turned away.
         let (calls, ledger) = (self.dispatch.open(), self.ledger.clone());
         let (quorum, own) = (self.quorum.clone(), self.own);
+        let managers = Managers::new(quorum, self.membership.clone());
         parts.spawn(async move {
-            DispatchApi::lead(calls, ledger, quorum, reign, own).await;
+            DispatchApi::lead(calls, ledger, managers, reign, own).await;
             "dispatcher"
         });
         let (ledger, quorum) = (self.ledger.clone(), self.quorum.clone());

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consensus::{Member, RaftId, Removal};
+use consensus::{Member, Membership, RaftId, Removal};
 use replica::net::{Dial, DialError, GrpcPeers, Identity, RaftService};
 use replica::{Config, Handle, Replica, Status, Stopped, Storage};
 use store::State;
@@ -234,7 +234,7 @@ impl Manager {
         let raft = Arc::new(Raft::default());
         let log = Box::new(raft.clone());
         let ledger = Ledger::new(State::default(), log, wire::log::encode_transaction);
-        let (machine, _membership) = Machine::new(ledger.clone());
+        let (machine, membership) = Machine::new(ledger.clone());
         let identity = Identity {
             cluster_id: config.cluster_id.to_string(),
             raft_id: id,
@@ -248,12 +248,13 @@ impl Manager {
         raft.install(handle.clone());
         let cluster = config.cluster_id.to_string();
         let raft_service = RaftService::new(handle.clone(), &cluster, peers);
-        Ok(Self::assemble(config, handle, ledger, raft, raft_service))
+        let log = (handle, membership);
+        Ok(Self::assemble(config, log, ledger, raft, raft_service))
     }
 
     fn assemble(
         config: ManagerConfig,
-        handle: Handle,
+        (handle, membership): (Handle, watch::Receiver<Arc<Membership>>),
         ledger: Arc<Ledger>,
         quorum: Arc<dyn Quorum>,
         raft: RaftService,
@@ -278,6 +279,7 @@ impl Manager {
             ledger: ledger.clone(),
             quorum: quorum.clone(),
             handle: handle.clone(),
+            membership,
             dispatch: services.dispatch.clone(),
             logs: services.logs.clone(),
             stages: Arc::new(stages::make),

@@ -10,6 +10,7 @@ mod streams;
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
+use consensus::Membership;
 use dispatcher::{
     Answer, BatchId, CallError, CallId, Dispatcher, Effect, Input, Leadership, Manager,
     OpenSession, Outcome,
@@ -17,7 +18,7 @@ use dispatcher::{
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use store::State;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tonic::Status;
 use types::node::NodeDescription;
 use types::{NodeId, TaskId, TaskStatus, Timestamp};
@@ -32,7 +33,7 @@ use streams::Streams;
 /// Calls waiting for the dispatcher. It answers in microseconds; a full queue makes callers wait.
 const CALLS_QUEUE: usize = 1_024;
 
-/// How often the list of managers is compared with what agents were told.
+/// How often the list of managers is compared with what agents were told, beside every change.
 const MANAGERS_PERIOD: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Weight of every manager in the list agents choose from (SwarmKit's value).
@@ -106,11 +107,36 @@ impl DispatchApi {
     pub async fn lead(
         calls: Calls,
         ledger: Arc<Ledger>,
-        quorum: Arc<dyn Quorum>,
+        managers: Managers,
         reign: Reign,
         own: NodeId,
     ) {
-        Owner::new(ledger, quorum, reign, own).run(calls).await;
+        Owner::new(ledger, managers, reign, own).run(calls).await;
+    }
+}
+
+/// The managers that agents are told of. A change is told at once: an agent that knows too few may
+/// not find the next leader.
+pub struct Managers {
+    quorum: Arc<dyn Quorum>,
+    changes: watch::Receiver<Arc<Membership>>,
+}
+
+impl Managers {
+    /// The voters of a quorum, looked at again with every change.
+    pub fn new(quorum: Arc<dyn Quorum>, changes: watch::Receiver<Arc<Membership>>) -> Self {
+        Self { quorum, changes }
+    }
+
+    fn list(&self) -> Arc<[Manager]> {
+        let voters = self.quorum.members().into_iter().filter(|m| m.voter);
+        voters
+            .map(|m| Manager {
+                node: m.node_id,
+                addr: m.addr,
+                weight: MANAGER_WEIGHT,
+            })
+            .collect()
     }
 }
 
@@ -154,7 +180,7 @@ impl Steady {
 
 struct Owner {
     ledger: Arc<Ledger>,
-    quorum: Arc<dyn Quorum>,
+    members: Managers,
     reign: Reign,
     core: Dispatcher,
     view: Arc<State>,
@@ -167,22 +193,11 @@ struct Owner {
     next_call: u64,
 }
 
-fn managers(quorum: &dyn Quorum) -> Arc<[Manager]> {
-    let voters = quorum.members().into_iter().filter(|m| m.voter);
-    voters
-        .map(|m| Manager {
-            node: m.node_id,
-            addr: m.addr,
-            weight: MANAGER_WEIGHT,
-        })
-        .collect()
-}
-
 impl Owner {
-    fn new(ledger: Arc<Ledger>, quorum: Arc<dyn Quorum>, reign: Reign, own: NodeId) -> Self {
+    fn new(ledger: Arc<Ledger>, members: Managers, reign: Reign, own: NodeId) -> Self {
         let (view, cursor) = ledger.subscribe();
         let clock = Steady::new();
-        let managers = managers(&*quorum);
+        let managers = members.list();
         let leadership = Leadership {
             term: reign.term,
             node: own,
@@ -191,7 +206,7 @@ impl Owner {
         let core = Dispatcher::new(leadership, &view, clock.now());
         Self {
             ledger,
-            quorum,
+            members,
             reign,
             core,
             view,
@@ -228,6 +243,7 @@ impl Owner {
                     true => Input::StreamReady { stream },
                     false => Input::StreamClosed { stream },
                 }),
+                Ok(()) = self.members.changes.changed() => self.check_managers(),
                 _ = managers_due.tick() => self.check_managers(),
                 () = sleep_until(wake) => self.feed(Input::Tick),
             }
@@ -250,7 +266,7 @@ impl Owner {
     }
 
     fn check_managers(&mut self) {
-        let newest = managers(&*self.quorum);
+        let newest = self.members.list();
         if newest != self.managers && !newest.is_empty() {
             self.managers = newest.clone();
             self.feed(Input::Managers(newest));
