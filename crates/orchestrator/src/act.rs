@@ -68,6 +68,7 @@ impl<'a, 'g> SlotStep<'a, 'g> {
     /// The task that was held back may start.
     pub(crate) fn start(&mut self, task: &Task) {
         self.guard(task);
+        self.guard_lost_nodes();
         self.desire(task, self.ground.goal());
     }
 
@@ -97,6 +98,7 @@ impl<'a, 'g> SlotStep<'a, 'g> {
 
     fn create_as(&mut self, spec_version: u64, desired_state: TaskState) {
         let service = self.ground.service;
+        self.guard_lost_nodes();
         self.step.guards.push(Guard::Service {
             id: service.id,
             version: service.meta.version,
@@ -122,6 +124,21 @@ impl<'a, 'g> SlotStep<'a, 'g> {
             task: task.id,
             state,
         });
+    }
+
+    /// What was on a node that is down is not waited for; a node that is back has it running.
+    fn guard_lost_nodes(&mut self) {
+        let records = self.slot.records.iter();
+        let lost = records.filter(|t| t.is_active() && self.ground.is_lost(t));
+        for node in lost.filter_map(|t| self.ground.node_of(t)) {
+            let guard = Guard::Node {
+                id: node.id,
+                version: node.meta.version,
+            };
+            if !self.step.guards.contains(&guard) {
+                self.step.guards.push(guard);
+            }
+        }
     }
 
     fn guard(&mut self, task: &Task) {

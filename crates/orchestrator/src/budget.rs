@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use store::{Guard, Plan, Step};
-use types::TaskId;
+use types::{NodeId, TaskId};
 
 /// Most actions in one plan (give or take one step). A new task is about 60 bytes in the log, so
 /// a full plan stays well under a MiB and is applied within milliseconds.
@@ -52,4 +52,14 @@ pub(crate) fn guarded_tasks(plan: &Plan) -> BTreeSet<TaskId> {
         _ => None,
     });
     tasks.collect()
+}
+
+/// The nodes that the steps of a plan were decided from.
+pub(crate) fn guarded_nodes(plan: &Plan) -> BTreeSet<NodeId> {
+    let guards = plan.steps.iter().flat_map(|s| &s.guards);
+    let nodes = guards.filter_map(|guard| match guard {
+        Guard::Node { id, .. } => Some(*id),
+        _ => None,
+    });
+    nodes.collect()
 }

@@ -15,7 +15,7 @@ use types::{
     Timestamp,
 };
 
-use crate::budget::{Budget, guarded_tasks};
+use crate::budget::{Budget, guarded_nodes, guarded_tasks};
 use crate::fit;
 use crate::slot::age;
 
@@ -77,15 +77,6 @@ impl Enforcer {
         }
         plan
     }
-}
-
-fn guarded_nodes(plan: &Plan) -> BTreeSet<NodeId> {
-    let guards = plan.steps.iter().flat_map(|s| &s.guards);
-    let nodes = guards.filter_map(|guard| match guard {
-        Guard::Node { id, .. } => Some(*id),
-        _ => None,
-    });
-    nodes.collect()
 }
 
 fn offers_differ(old: &Node, new: &Node) -> bool {

@@ -7,7 +7,7 @@ use store::{Action, Change, Diff, Plan, State, Step};
 use types::{Entropy, Node, NodeId, ServiceId, ServiceMode, Task, TaskId, TaskState, Timestamp};
 
 use crate::act::SlotStep;
-use crate::budget::{Budget, guarded_tasks};
+use crate::budget::{Budget, guarded_nodes, guarded_tasks};
 use crate::ground::Ground;
 use crate::ledger::{Facts, Ledger};
 use crate::mode::{self, Want};
@@ -37,6 +37,8 @@ pub struct Orchestrator {
     /// Tasks that the steps of the latest plan were decided from. Whatever moves one of them, even
     /// if it changes no decision, may have dropped a step.
     planned: BTreeSet<TaskId>,
+    /// The same for nodes.
+    planned_nodes: BTreeSet<NodeId>,
     /// The service that was last worked on: a huge one must not keep others waiting.
     last: Option<ServiceId>,
 }
@@ -61,7 +63,9 @@ impl Orchestrator {
             Change::Service(diff) => {
                 self.dirty.insert(diff.latest().id, Dirty::All);
             }
-            Change::Node(diff) if node_matters(diff) => {
+            Change::Node(diff)
+                if node_matters(diff) || self.planned_nodes.contains(&diff.latest().id) =>
+            {
                 self.nodes.insert(diff.latest().id);
             }
             Change::Task(diff)
@@ -97,6 +101,7 @@ impl Orchestrator {
         }
         let mut plan = work.budget.into_plan();
         self.planned = guarded_tasks(&plan);
+        self.planned_nodes = guarded_nodes(&plan);
         if !self.dirty.is_empty() {
             plan.wake(now);
         }

@@ -4,5 +4,6 @@ mod cluster;
 mod enforcing;
 mod modes;
 mod properties;
+mod races;
 mod restarts;
 mod updates;
