@@ -1,16 +1,22 @@
-//! Tasks of the project: `cargo xtask tidy` checks the house rules that the compiler cannot.
+//! Tasks of the project: `cargo xtask tidy` checks the house rules that the compiler cannot;
+//! `cargo xtask sim` runs whole clusters in simulated time.
 
 mod rings;
+mod sim;
 mod source;
 mod tidy;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match std::env::args().nth(1).as_deref() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.first().map(String::as_str) {
         Some("tidy") => tidy::run(),
+        Some("sim") => sim::run(&args[1..]),
         _ => {
-            eprintln!("usage: cargo xtask tidy");
+            eprintln!(
+                "usage: cargo xtask tidy | sim [--seeds N] [--ticks N] [--seed S] [--show] [--until T]"
+            );
             ExitCode::from(2)
         }
     }

@@ -11,7 +11,7 @@ use consensus::{
     MessageKind, Payload, Persist, ProposalId, RaftId, Rejected, RequestId, Restored, Role,
     SnapshotMeta, bootstrap,
 };
-use store::{History, Image, ImageItem, State, Transaction};
+use store::{History, Image, ImageItem, Object, State, Transaction};
 use types::NodeId;
 
 use crate::params::{Bug, MS};
@@ -156,8 +156,9 @@ impl Disk {
 fn reloaded(state: &State, bug: Option<Bug>) -> State {
     let mut image = Image::new();
     for item in state.image() {
-        if bug == Some(Bug::SnapshotWithoutRevisions) && matches!(item, ImageItem::Revision { .. })
-        {
+        let ended =
+            matches!(&item, ImageItem::Object(Object::Task(t)) if t.status.state.is_terminal());
+        if ended && bug == Some(Bug::SnapshotWithoutHistory) {
             continue;
         }
         image.add(item).expect("R8: an image loads");

@@ -26,5 +26,5 @@ mod world;
 
 pub use look::{CONVERGED_WITHIN, QUIET};
 pub use params::{BUGS, Bug, Params};
-pub use run::{Failure, Outcome, run, run_shown};
+pub use run::{Failure, Options, Outcome, run, run_with};
 pub use world::{Marks, Show};

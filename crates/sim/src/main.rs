@@ -3,22 +3,34 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sim::{BUGS, Bug, Marks, run, run_shown};
+use sim::{BUGS, Bug, Marks, Options, run_with};
 
 /// What the command line asks for.
 struct Args {
     seed: u64,
     seeds: Option<u64>,
+    ticks: Option<u64>,
     show: bool,
     until: Option<u64>,
     bug: Option<Bug>,
     keep_going: bool,
 }
 
+impl Args {
+    fn options(&self) -> Options {
+        Options {
+            bug: self.bug,
+            ticks: self.ticks,
+            show: None,
+        }
+    }
+}
+
 fn parse() -> Result<Args, String> {
     let mut args = Args {
         seed: 0,
         seeds: None,
+        ticks: None,
         show: false,
         until: None,
         bug: None,
@@ -33,6 +45,7 @@ fn parse() -> Result<Args, String> {
         match name.as_str() {
             "--seed" => args.seed = number()?,
             "--seeds" => args.seeds = Some(number()?),
+            "--ticks" => args.ticks = Some(number()?),
             "--until" => args.until = Some(number()?),
             "--show" => args.show = true,
             "--keep-going" => args.keep_going = true,
@@ -75,7 +88,11 @@ fn show(args: &Args) -> ExitCode {
             );
         }
     };
-    match run_shown(args.seed, args.bug, Box::new(row)) {
+    let options = Options {
+        show: Some(Box::new(row)),
+        ..args.options()
+    };
+    match run_with(args.seed, options) {
         Ok(outcome) => {
             println!("seed {}: fine, trace {:016x}", args.seed, outcome.trace);
             ExitCode::SUCCESS
@@ -91,7 +108,7 @@ fn batch(args: &Args) -> ExitCode {
     let (mut marks, mut simulated, mut failed) = (Marks::new(), 0, 0);
     let last = args.seed + args.seeds.unwrap_or(1);
     for seed in args.seed..last {
-        match run(seed, args.bug) {
+        match run_with(seed, args.options()) {
             Ok(outcome) => {
                 simulated += outcome.simulated_secs;
                 for (name, count) in outcome.marks {

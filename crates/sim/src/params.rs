@@ -35,8 +35,8 @@ pub enum Bug {
     ForgetReports,
     /// Nobody deletes records.
     NoReaper,
-    /// A restored snapshot lacks the spec versions that only tasks still use.
-    SnapshotWithoutRevisions,
+    /// A restored snapshot lacks the records of tasks that ended.
+    SnapshotWithoutHistory,
     /// An agent stops what it runs when it loses its manager.
     StopWhenAlone,
     /// The pipeline rests although its stages saw something after they planned.
@@ -58,7 +58,7 @@ pub const BUGS: [Bug; 15] = [
     Bug::ReignTooEarly,
     Bug::ForgetReports,
     Bug::NoReaper,
-    Bug::SnapshotWithoutRevisions,
+    Bug::SnapshotWithoutHistory,
     Bug::StopWhenAlone,
     Bug::SleepThroughNews,
     Bug::ForgetServices,

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::params::{Bug, SEC};
-use crate::world::{Marks, Show, World};
+use crate::world::{Marks, Show, TICK, World};
 
 /// What a good run leaves behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,22 +42,41 @@ impl std::fmt::Display for Failure {
     }
 }
 
+/// How to run a seed.
+#[derive(Default)]
+pub struct Options {
+    /// A bug to plant.
+    pub bug: Option<Bug>,
+    /// How long faults last, in raft ticks of 100 ms; what the seed says if nothing is said.
+    pub ticks: Option<u64>,
+    /// Shown every event.
+    pub show: Option<Show>,
+}
+
 /// Runs a seed.
 ///
 /// # Errors
 /// The first invariant that did not hold.
 pub fn run(seed: u64, bug: Option<Bug>) -> Result<Outcome, Failure> {
-    let mut world = World::new(seed, bug);
-    finish(seed, &mut world)
+    let options = Options {
+        bug,
+        ..Options::default()
+    };
+    run_with(seed, options)
 }
 
-/// Runs a seed and shows every event.
+/// Runs a seed as asked for.
 ///
 /// # Errors
 /// The first invariant that did not hold.
-pub fn run_shown(seed: u64, bug: Option<Bug>, show: Show) -> Result<Outcome, Failure> {
-    let mut world = World::new(seed, bug);
-    world.show(show);
+pub fn run_with(seed: u64, options: Options) -> Result<Outcome, Failure> {
+    let mut world = World::new(seed, options.bug);
+    if let Some(ticks) = options.ticks {
+        world.params.chaos = ticks * TICK;
+    }
+    if let Some(show) = options.show {
+        world.show(show);
+    }
     finish(seed, &mut world)
 }
 

@@ -175,7 +175,7 @@ impl World {
             Effect::SendSession { stream, message } => {
                 if let Some(link) = serving.streams.get(&stream).copied() {
                     let session = message.session.to_string();
-                    self.to_agent(at, link, ToAgent::Session(session));
+                    self.deliver_to_agent(at, link, ToAgent::Session(session));
                 }
                 self.take_later(at, epoch, stream);
             }
@@ -219,7 +219,7 @@ impl World {
             (_, Ok(_)) => return,
             (_, Err(e)) => ToAgent::Refused(e.to_string()),
         };
-        self.to_agent(at, link, answer);
+        self.deliver_to_agent(at, link, answer);
     }
 
     fn send_assignments(&mut self, at: usize, stream: StreamId, message: Assignments) {
@@ -242,7 +242,7 @@ impl World {
                 .changes
                 .retain(|c| !matches!(c, AssignmentChange::Remove(dispatcher::ItemId::Task(_))));
         }
-        self.to_agent(at, link, ToAgent::Assignments(generation, message));
+        self.deliver_to_agent(at, link, ToAgent::Assignments(generation, message));
     }
 
     /// What an agent is told is committed, and its own.
@@ -281,7 +281,7 @@ impl World {
             l.session == stream || l.assignments.is_some_and(|(a, _)| a == stream)
         });
         if is_current {
-            self.to_agent(at, link, ToAgent::Refused(error.to_string()));
+            self.deliver_to_agent(at, link, ToAgent::Refused(error.to_string()));
         }
     }
 
@@ -500,7 +500,7 @@ impl World {
         }
     }
 
-    fn to_agent(&mut self, at: usize, link: u64, answer: ToAgent) {
+    fn deliver_to_agent(&mut self, at: usize, link: u64, answer: ToAgent) {
         let Some(leading) = self.leading(at) else {
             return;
         };
