@@ -259,8 +259,10 @@ async fn report(rounds: Vec<Round>, ground: &Cluster, journal: &Journal) -> anyh
         Ok(Some(names.collect::<BTreeSet<_>>()))
     })
     .await?;
-    let writes = spread(&rounds, |r| r.write_secs);
-    let moves = spread(&rounds, |r| r.moved_secs);
+    let writes = spread(rounds.iter().map(|r| r.write_secs));
+    // A leader without tasks has none to move: it had just come back.
+    let moving = rounds.iter().filter(|r| r.moved_tasks > 0);
+    let moves = spread(moving.map(|r| r.moved_secs));
     Ok(Report {
         write_secs_median: writes.0,
         write_secs_max: writes.1,
@@ -274,8 +276,8 @@ async fn report(rounds: Vec<Round>, ground: &Cluster, journal: &Journal) -> anyh
 }
 
 /// Median and longest.
-fn spread(rounds: &[Round], of: fn(&Round) -> f64) -> (f64, f64) {
-    let mut values: Vec<_> = rounds.iter().map(of).collect();
+fn spread(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);
     let at = |n: usize| values.get(n).copied().unwrap_or_default();
     (at(values.len() / 2), at(values.len().saturating_sub(1)))
