@@ -15,7 +15,8 @@ fn main() -> ExitCode {
         Some("sim") => sim::run(&args[1..]),
         _ => {
             eprintln!(
-                "usage: cargo xtask tidy | sim [--seeds N] [--ticks N] [--seed S] [--show] [--until T]"
+                "usage: cargo xtask tidy | sim [--seeds N] [--seed S] [--show] [--until SECS] \
+                 [--bug NAME] [--keep-going]"
             );
             ExitCode::from(2)
         }

@@ -66,7 +66,8 @@ fn main() -> ExitCode {
         Err(why) => {
             eprintln!("{why}");
             eprintln!(
-                "usage: sim [--seed S] [--seeds N] [--show] [--until SECS] [--bug NAME] [--keep-going]"
+                "usage: sim [--seed S] [--seeds N] [--show] [--until SECS] [--bug NAME] \
+                 [--keep-going]"
             );
             return ExitCode::from(2);
         }
