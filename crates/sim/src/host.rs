@@ -285,6 +285,7 @@ impl World {
             ManagerEvent::SnapshotEnded(to, ok) => {
                 self.raft(at, Input::SnapshotSent { to, ok });
             }
+            ManagerEvent::Confirmed(id, leads) => self.confirmed(at, id, leads),
             ManagerEvent::Drain => self.drain(at),
             ManagerEvent::Resume => self.resume(at),
             ManagerEvent::Leadership => self.check_leadership(at),
@@ -365,13 +366,19 @@ impl World {
             self.maybe_make_snapshot(at, false);
         }
         for (request, reason) in effects.rejected {
-            if let RequestId::Proposal(id) = request {
-                let outcome = match reason {
-                    Rejected::LostLeadership { .. } => Outcome::Unknown,
-                    _ => Outcome::Refused,
-                };
-                self.settle_proposal(at, id, outcome);
+            match request {
+                RequestId::Read(id) => self.schedule(at, 0, ManagerEvent::Confirmed(id, false)),
+                RequestId::Proposal(id) => {
+                    let outcome = match reason {
+                        Rejected::LostLeadership { .. } => Outcome::Unknown,
+                        _ => Outcome::Refused,
+                    };
+                    self.settle_proposal(at, id, outcome);
+                }
             }
+        }
+        for read in effects.reads {
+            self.schedule(at, 0, ManagerEvent::Confirmed(read.id, true));
         }
         if effects.want_snapshot {
             self.maybe_make_snapshot(at, true);

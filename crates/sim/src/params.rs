@@ -41,12 +41,14 @@ pub enum Bug {
     StopWhenAlone,
     /// The pipeline rests although its stages saw something after they planned.
     SleepThroughNews,
+    /// A leader sends complete sets without asking a majority whether it still leads.
+    TrustOwnLeadership,
     /// A service that is removed leaves its tasks alone.
     ForgetServices,
 }
 
 /// Every planted bug.
-pub const BUGS: [Bug; 15] = [
+pub const BUGS: [Bug; 16] = [
     Bug::DropRemovals,
     Bug::SkipGuards,
     Bug::DropActions,
@@ -61,6 +63,7 @@ pub const BUGS: [Bug; 15] = [
     Bug::SnapshotWithoutHistory,
     Bug::StopWhenAlone,
     Bug::SleepThroughNews,
+    Bug::TrustOwnLeadership,
     Bug::ForgetServices,
 ];
 

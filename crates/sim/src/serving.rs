@@ -45,6 +45,8 @@ pub(crate) struct Serving {
     calls: BTreeMap<CallId, (u64, Call)>,
     /// Batches with how many proposals are open, and whether one failed.
     batches: BTreeMap<BatchId, (usize, bool)>,
+    /// Assignments streams that wait for a majority: link, session and number.
+    opening: BTreeMap<consensus::ReadId, (u64, (String, u64))>,
     next: u64,
 }
 
@@ -70,6 +72,7 @@ impl Serving {
             streams: BTreeMap::new(),
             calls: BTreeMap::new(),
             batches: BTreeMap::new(),
+            opening: BTreeMap::new(),
             next: 0,
         }
     }
@@ -376,7 +379,7 @@ impl World {
             ToManager::Open(agent, description) => self.open(at, agent, link, description),
             ToManager::Closed => self.closed(at, link),
             ToManager::Assignments(session, generation) => {
-                self.open_assignments(at, link, session, generation);
+                self.confirm_assignments(at, link, (session, generation));
             }
             ToManager::Heartbeat(session) => {
                 let Some((node, call)) = self.new_call(at, link, Call::Heartbeat) else {
@@ -438,6 +441,36 @@ impl World {
             addr: format!("10.0.1.{agent}"),
         };
         self.feed(at, Input::OpenSession(open));
+    }
+
+    /// A complete set is sent only once a majority confirmed that this manager leads.
+    fn confirm_assignments(&mut self, at: usize, link: u64, asked: (String, u64)) {
+        if self.bug == Some(Bug::TrustOwnLeadership) {
+            return self.open_assignments(at, link, asked.0, asked.1);
+        }
+        let id = consensus::ReadId(self.number());
+        let Some(leading) = self.leading(at) else {
+            return;
+        };
+        leading.serving.opening.insert(id, (link, asked));
+        self.raft(at, consensus::Input::ReadIndex { id });
+    }
+
+    /// A majority confirmed, or not.
+    pub(crate) fn confirmed(&mut self, at: usize, id: consensus::ReadId, leads: bool) {
+        let Some(leading) = self.leading(at) else {
+            return;
+        };
+        let epoch = leading.reign.epoch;
+        let Some((link, (session, generation))) = leading.serving.opening.remove(&id) else {
+            return;
+        };
+        if !leads {
+            let why = "leadership is not confirmed".to_owned();
+            return self.deliver_to_agent(at, link, ToAgent::Refused(why));
+        }
+        self.news(at, epoch);
+        self.open_assignments(at, link, session, generation);
     }
 
     fn open_assignments(&mut self, at: usize, link: u64, session: String, generation: u64) {

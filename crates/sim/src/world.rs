@@ -52,6 +52,8 @@ pub(crate) enum ManagerEvent {
     Written,
     SnapshotMade(Box<SnapshotFile>),
     SnapshotEnded(consensus::RaftId, bool),
+    /// A read barrier was answered: whether this manager leads.
+    Confirmed(consensus::ReadId, bool),
     /// What raft wants done is done.
     Drain,
     /// A reign may follow one that ended with a refusal.

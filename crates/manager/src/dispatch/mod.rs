@@ -178,6 +178,16 @@ impl Steady {
     }
 }
 
+/// An assignments stream that waits for the majority to confirm that this manager leads. Without
+/// it, a leader that was deposed and does not know it yet would send an old complete set, and the
+/// agent would stop what is not in it.
+struct Opening {
+    node: NodeId,
+    session: String,
+    out: AssignmentsOut,
+    confirmed: Result<(), String>,
+}
+
 struct Owner {
     ledger: Arc<Ledger>,
     members: Managers,
@@ -190,6 +200,7 @@ struct Owner {
     streams: Streams,
     calls: std::collections::BTreeMap<CallId, Reply>,
     settling: FuturesUnordered<BoxFuture<'static, (BatchId, Outcome)>>,
+    opening: FuturesUnordered<BoxFuture<'static, Opening>>,
     next_call: u64,
 }
 
@@ -216,6 +227,7 @@ impl Owner {
             streams: Streams::default(),
             calls: std::collections::BTreeMap::new(),
             settling: FuturesUnordered::new(),
+            opening: FuturesUnordered::new(),
             next_call: 0,
         }
     }
@@ -233,10 +245,9 @@ impl Owner {
                     Some(news) => self.news(news),
                     None => return,
                 },
+                Some(opening) = self.opening.next() => self.open_assignments(opening),
                 Some((batch, outcome)) = self.settling.next() => {
-                    while let Some(news) = self.cursor.try_next() {
-                        self.news(news);
-                    }
+                    self.catch_up();
                     self.feed(Input::Settled { batch, outcome });
                 }
                 (stream, open) = self.streams.next_ready() => self.feed(match open {
@@ -292,12 +303,7 @@ impl Owner {
                 })
             }
             Command::Assignments { node, session, out } => {
-                let stream = self.streams.add_assignments(out);
-                Input::OpenAssignments {
-                    stream,
-                    node,
-                    session,
-                }
+                return self.confirm_assignments(node, session, out);
             }
             Command::Heartbeat {
                 node,
@@ -321,6 +327,47 @@ impl Owner {
             },
         };
         self.feed(input);
+    }
+
+    fn confirm_assignments(&mut self, node: NodeId, session: String, out: AssignmentsOut) {
+        let quorum = self.members.quorum.clone();
+        self.opening.push(Box::pin(async move {
+            let confirmed = quorum.read_barrier().await;
+            Opening {
+                node,
+                session,
+                out,
+                confirmed,
+            }
+        }));
+    }
+
+    fn open_assignments(&mut self, opening: Opening) {
+        let Opening {
+            node,
+            session,
+            out,
+            confirmed,
+        } = opening;
+        if let Err(why) = confirmed {
+            // The agent may have gone; the stream ends either way.
+            let _gone = out.try_send(Err(Status::unavailable(why)));
+            return;
+        }
+        // The majority confirmed what is applied by now: the set must hold it.
+        self.catch_up();
+        let stream = self.streams.add_assignments(out);
+        self.feed(Input::OpenAssignments {
+            stream,
+            node,
+            session,
+        });
+    }
+
+    fn catch_up(&mut self) {
+        while let Some(news) = self.cursor.try_next() {
+            self.news(news);
+        }
     }
 
     fn call(&mut self, reply: Reply) -> CallId {
