@@ -312,7 +312,7 @@ impl World {
         if self.rng.chance(50) {
             delay *= 10;
         }
-        let (now, cut) = (self.now, &self.agent_cut);
+        let now = self.now;
         let Some(link) = self.agents[at].link.as_mut() else {
             return;
         };
@@ -321,12 +321,20 @@ impl World {
         }
         link.arrives_there = (now + delay).max(link.arrives_there + 1);
         let (id, manager, when) = (link.id, link.manager, link.arrives_there);
-        if !cut.contains(&(at, manager)) {
+        if self.passes_link(at, manager, id) {
             self.after(when - now, Event::ToManager(manager, id, Box::new(call)));
         }
         if waits.is_some() {
             self.agent_later(at, CALL_TIMEOUT, AgentEvent::Timeout(id, number));
         }
+    }
+
+    /// Whether a message passes. A stream never loses one and goes on: the connection is dead then.
+    fn passes_link(&mut self, at: usize, manager: usize, link: u64) -> bool {
+        if self.agent_cut.contains(&(at, manager)) {
+            self.dead_links.insert(link);
+        }
+        !self.dead_links.contains(&link)
     }
 
     /// A manager's message leaves for an agent.
@@ -335,7 +343,7 @@ impl World {
         if self.rng.chance(50) {
             delay *= 10;
         }
-        if self.agent_cut.contains(&(at, from)) {
+        if !self.passes_link(at, from, link) {
             return;
         }
         let now = self.now;

@@ -114,6 +114,8 @@ pub struct World {
     pub(crate) cut: BTreeSet<(usize, usize)>,
     /// Pairs of agent and manager between which nothing passes.
     pub(crate) agent_cut: BTreeSet<(usize, usize)>,
+    /// Connections that lost a message: nothing passes them any more, in either direction.
+    pub(crate) dead_links: BTreeSet<u64>,
     pub(crate) numbers: u64,
     pub(crate) violation: Option<Violation>,
     pub(crate) passes: u64,
@@ -140,6 +142,7 @@ impl World {
             operator: Operator::default(),
             cut: BTreeSet::new(),
             agent_cut: BTreeSet::new(),
+            dead_links: BTreeSet::new(),
             numbers: 0,
             violation: None,
             passes: 0,
