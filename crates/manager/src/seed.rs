@@ -6,7 +6,8 @@ use store::{Action, Draft, State};
 use types::cluster::{CLUSTER_NAME, RootCa};
 use types::node::{Availability, Certificate, IssuanceState};
 use types::{
-    Annotations, Cluster, ClusterId, ClusterSpec, Meta, NodeId, NodeRole, SecretBytes, defaults,
+    Annotations, Cluster, ClusterId, ClusterOptions, ClusterSpec, Meta, NodeId, NodeRole, SecretBytes,
+    defaults,
 };
 
 use crate::ca::new_node;
@@ -80,6 +81,7 @@ fn cluster(seed: &Seed) -> Cluster {
         },
         default_log_driver: None,
         auto_lock_managers: false,
+        options: ClusterOptions::default(),
     };
     let join_tokens = types::cluster::JoinTokens {
         worker: fresh_token(&seed.root_cert),

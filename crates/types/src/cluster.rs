@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::id::ClusterId;
 use crate::meta::{Annotations, Driver, Labels, Meta};
+use crate::options::ClusterOptions;
 use crate::secret::SecretBytes;
 use crate::time::Timestamp;
 
@@ -28,6 +29,8 @@ pub struct ClusterSpec {
     pub default_log_driver: Option<Driver>,
     /// Managers need the unlock key after a restart.
     pub auto_lock_managers: bool,
+    /// What SwarmKit's spec has no place for.
+    pub options: ClusterOptions,
 }
 
 /// Settings of the replicated log.

@@ -14,6 +14,7 @@ pub mod meta;
 pub mod naming;
 pub mod network;
 pub mod node;
+pub mod options;
 pub mod resources;
 pub mod secret;
 pub mod service;
@@ -33,6 +34,7 @@ pub use id::{
 pub use meta::{Annotations, Driver, IndexEntry, Labels, Meta};
 pub use network::{Network, NetworkSpec};
 pub use node::{Availability, Node, NodeRole, NodeSpec, NodeState};
+pub use options::{ClusterOptions, ServiceOptions, Strategy};
 pub use resources::{GenericResource, Resources};
 pub use secret::{Secret, SecretBytes, SecretSpec};
 pub use service::{Service, ServiceMode, ServiceSpec};

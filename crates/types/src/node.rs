@@ -255,3 +255,7 @@ pub enum IssuanceState {
 /// By this our nodes tell themselves from stock Docker Engines, which can only be workers: an
 /// engine label of the node, and a metadata key of its calls for certificates.
 pub const OWN_AGENT_LABEL: &str = "swarm.agent";
+
+/// By this engine label a node of ours says, when it knocks instead of opening a session, that its
+/// executor does not answer; the value is the reason. Such a node is listed as down with it.
+pub const EXECUTOR_TROUBLE_LABEL: &str = "swarm.executor-trouble";

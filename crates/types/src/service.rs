@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::id::{NetworkId, ServiceId};
 use crate::meta::{Annotations, Meta};
 use crate::network::NetworkAttachmentConfig;
+use crate::options::ServiceOptions;
 use crate::task::TaskSpec;
 use crate::time::Timestamp;
 
@@ -26,6 +27,8 @@ pub struct ServiceSpec {
     pub networks: Vec<NetworkAttachmentConfig>,
     /// Ports and how the service is reached.
     pub endpoint: Option<EndpointSpec>,
+    /// What SwarmKit's spec has no place for.
+    pub options: ServiceOptions,
 }
 
 /// How many tasks a service has.

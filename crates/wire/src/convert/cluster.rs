@@ -7,8 +7,10 @@ use types::cluster::{
     CaConfig, Cluster, ClusterSpec, EncryptionKey, ExternalCa, JoinTokens, RaftConfig, RootCa,
     RootRotation,
 };
+use types::options::ClusterOptions;
 use types::secret::SecretBytes;
 
+use super::meta::{carrying, with_options};
 use super::time::{duration, moment, optional_span, timestamp};
 use super::{ConvertError, Result, encoded, enumeration, id, list, message};
 use crate::api;
@@ -21,8 +23,9 @@ impl TryFrom<api::ClusterSpec> for ClusterSpec {
         let dispatcher = spec.dispatcher.unwrap_or_default();
         let heartbeat = optional_span("heartbeat_period", dispatcher.heartbeat_period);
         let orchestration = spec.orchestration.unwrap_or_default();
+        let (annotations, options) = with_options(spec.annotations, ClusterOptions::take)?;
         Ok(Self {
-            annotations: message("annotations", spec.annotations)?,
+            annotations,
             task_history_retention_limit: orchestration.task_history_retention_limit,
             raft: message("raft", spec.raft)?,
             heartbeat_period: heartbeat.map_err(|e| e.inside("dispatcher"))?,
@@ -32,6 +35,7 @@ impl TryFrom<api::ClusterSpec> for ClusterSpec {
                 .and_then(|t| t.log_driver)
                 .map(Into::into),
             auto_lock_managers: spec.encryption_config.is_some_and(|e| e.auto_lock_managers),
+            options,
         })
     }
 }
@@ -39,7 +43,7 @@ impl TryFrom<api::ClusterSpec> for ClusterSpec {
 impl From<&ClusterSpec> for api::ClusterSpec {
     fn from(spec: &ClusterSpec) -> Self {
         Self {
-            annotations: Some((&spec.annotations).into()),
+            annotations: carrying(&spec.annotations, |labels| spec.options.put(labels)),
             acceptance_policy: Some(api::AcceptancePolicy::default()),
             orchestration: Some(api::OrchestrationConfig {
                 task_history_retention_limit: spec.task_history_retention_limit,

@@ -1,8 +1,10 @@
 //! Record facts, annotations and drivers.
 
-use types::meta::{Annotations, Driver, IndexEntry, Meta};
+use types::meta::{Annotations, Driver, IndexEntry, Labels, Meta};
+use types::options::OptionError;
 
 use super::time::{moment, timestamp};
+use super::{ConvertError, Problem, Result, message};
 use crate::api;
 
 impl From<api::Meta> for Meta {
@@ -49,6 +51,29 @@ impl From<api::Annotations> for Annotations {
                 .collect(),
         }
     }
+}
+
+/// Annotations of a spec whose labels carry options of ours, and what `take` read from them.
+pub(super) fn with_options<O>(
+    annotations: Option<api::Annotations>,
+    take: impl Fn(&mut Labels) -> std::result::Result<O, OptionError>,
+) -> Result<(Annotations, O)> {
+    let mut annotations: Annotations = message("annotations", annotations)?;
+    let options = take(&mut annotations.labels).map_err(|e| {
+        let path = format!("annotations.labels[{}]", e.key);
+        ConvertError::new(&path, Problem::Option(e.problem))
+    })?;
+    Ok((annotations, options))
+}
+
+/// Annotations whose labels carry what `put` writes.
+pub(super) fn carrying(
+    annotations: &Annotations,
+    put: impl Fn(&mut Labels),
+) -> Option<api::Annotations> {
+    let mut encoded = api::Annotations::from(annotations);
+    put(&mut encoded.labels);
+    Some(encoded)
 }
 
 impl From<&Annotations> for api::Annotations {

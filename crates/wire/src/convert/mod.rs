@@ -56,6 +56,9 @@ pub enum Problem {
     /// A number outside what the field can mean.
     #[error("is out of range: {0}")]
     Range(i64),
+    /// A label that carries an option of ours and cannot be read.
+    #[error("{0}")]
+    Option(String),
 }
 
 impl ConvertError {

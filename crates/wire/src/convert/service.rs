@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use types::options::ServiceOptions;
 use types::service::{
     Endpoint, EndpointSpec, FailureAction, JobStatus, PortConfig, Protocol, PublishMode,
     ResolutionMode, Service, ServiceMode, ServiceSpec, UpdateConfig, UpdateOrder, UpdateState,
     UpdateStatus, VirtualIp,
 };
 
-use super::meta::{index, version};
+use super::meta::{carrying, index, version, with_options};
 use super::time::{duration, moment, optional_span, span_or_zero, timestamp};
 use super::{
     ConvertError, Problem, Result, encoded, enum_pairs, enumeration, id, list, message, number,
@@ -51,14 +52,16 @@ impl TryFrom<api::ServiceSpec> for ServiceSpec {
         let mode = spec
             .mode
             .ok_or_else(|| ConvertError::new("mode", Problem::Missing))?;
+        let (annotations, options) = with_options(spec.annotations, ServiceOptions::take)?;
         Ok(Self {
-            annotations: message("annotations", spec.annotations)?,
+            annotations,
             task: required("task", spec.task)?,
             mode: mode.into(),
             update: optional("update", spec.update)?,
             rollback: optional("rollback", spec.rollback)?,
             networks: list("networks", spec.networks)?,
             endpoint: optional("endpoint", spec.endpoint)?,
+            options,
         })
     }
 }
@@ -66,7 +69,7 @@ impl TryFrom<api::ServiceSpec> for ServiceSpec {
 impl From<&ServiceSpec> for api::ServiceSpec {
     fn from(spec: &ServiceSpec) -> Self {
         Self {
-            annotations: Some((&spec.annotations).into()),
+            annotations: carrying(&spec.annotations, |labels| spec.options.put(labels)),
             task: Some((&spec.task).into()),
             mode: Some(spec.mode.into()),
             update: spec.update.as_ref().map(Into::into),

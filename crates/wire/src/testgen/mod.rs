@@ -21,11 +21,11 @@ use types::volume::{
     AccessMode, AccessType, PublishState, Sharing, VolumeInfo, VolumePublishStatus,
 };
 use types::{
-    Annotations, Availability, Cluster, ClusterId, ClusterSpec, Config, ConfigId, ConfigSpec,
-    Driver, Entropy, Extension, ExtensionId, GenericResource, IndexEntry, Labels, Meta, Network,
-    NetworkId, NetworkSpec, Node, NodeId, NodeRole, NodeSpec, NodeState, Resource, ResourceId,
-    Resources, Secret, SecretBytes, SecretId, SecretSpec, TaskState, Timestamp, Volume, VolumeId,
-    VolumeSpec,
+    Annotations, Availability, Cluster, ClusterId, ClusterOptions, ClusterSpec, Config, ConfigId,
+    ConfigSpec, Driver, Entropy, Extension, ExtensionId, GenericResource, IndexEntry, Labels, Meta,
+    Network, NetworkId, NetworkSpec, Node, NodeId, NodeRole, NodeSpec, NodeState, Resource,
+    ResourceId, Resources, Secret, SecretBytes, SecretId, SecretSpec, TaskState, Timestamp, Volume,
+    VolumeId, VolumeSpec,
 };
 
 /// A source of random values.
@@ -224,6 +224,10 @@ impl Gen {
             },
             default_log_driver: self.maybe(Self::driver),
             auto_lock_managers: self.flip(),
+            options: ClusterOptions {
+                strategy: self.strategy(),
+                preemption: self.flip(),
+            },
         }
     }
 

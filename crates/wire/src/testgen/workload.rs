@@ -1,11 +1,15 @@
 //! Random services, tasks and containers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use types::container::{
     BindOptions, ConfigReference, ConfigTarget, CredentialSpec, DnsConfig, FileTarget, Healthcheck,
     Isolation, Mount, MountKind, Privileges, Propagation, PullOptions, Seccomp, SecretReference,
     SelinuxContext, TmpfsOptions, Ulimit, VolumeOptions,
+};
+use types::options::{
+    Concurrency, Dependency, DependencyCondition, MissedRuns, Rebalance, Schedule,
 };
 use types::resources::ResourceRequirements;
 use types::service::{
@@ -18,7 +22,7 @@ use types::task::{
 };
 use types::{
     ConfigId, ContainerSpec, Entropy, NetworkId, NodeId, SecretId, Service, ServiceId, ServiceMode,
-    ServiceSpec, Task, TaskId, TaskSpec, TaskStatus, VolumeId,
+    ServiceOptions, ServiceSpec, Strategy, Task, TaskId, TaskSpec, TaskStatus, VolumeId,
 };
 
 use super::Gen;
@@ -77,7 +81,38 @@ impl Gen {
             rollback: self.maybe(Self::update_config),
             networks: self.list(Self::attachment_config),
             endpoint: self.maybe(Self::endpoint_spec),
+            options: self.service_options(),
         }
+    }
+
+    fn service_options(&mut self) -> ServiceOptions {
+        ServiceOptions {
+            strategy: self.maybe(Self::strategy),
+            priority: self.0.below(101) as u8,
+            affinities: self.list(|g| format!("service=={}", g.number())),
+            depends_on: self.list(|g| Dependency {
+                service: format!("svc{}", g.number()),
+                condition: g.pick(&[DependencyCondition::Healthy, DependencyCondition::Completed]),
+            }),
+            schedule: self.maybe(|g| Schedule {
+                time_zone: g.pick(&["", "Europe/Berlin"]).to_owned(),
+                concurrency: g.pick(&[
+                    Concurrency::Allow,
+                    Concurrency::Forbid,
+                    Concurrency::Replace,
+                ]),
+                missed: g.pick(&[MissedRuns::Skip, MissedRuns::Once]),
+                history: g.half(),
+                ..Schedule::of("*/5 * * * *")
+            }),
+            rebalance: self.pick(&[Rebalance::Manual, Rebalance::Auto]),
+            progress_deadline: self.maybe(|g| Duration::from_millis(u64::from(g.half()))),
+        }
+    }
+
+    /// A way of ranking nodes.
+    pub(super) fn strategy(&mut self) -> Strategy {
+        self.pick(&[Strategy::Spread, Strategy::Binpack, Strategy::Random])
     }
 
     fn update_config(&mut self) -> UpdateConfig {
