@@ -1,6 +1,7 @@
 //! An agent from the outside.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use executor::Executor;
 use storage::LocalDb;
@@ -16,7 +17,7 @@ use crate::clock::Clock;
 use crate::commands::Hands;
 use crate::database::{Database, DatabaseError};
 use crate::limits::OWNER_QUEUE_MAX;
-use crate::owner::Owner;
+use crate::owner::{Message, Owner};
 use crate::peers::{Peer, Peers};
 use crate::sessions::{AgentState, Connect, SessionFacts, Sessions};
 
@@ -55,6 +56,7 @@ pub struct Agent {
     facts: watch::Receiver<Option<SessionFacts>>,
     state: watch::Receiver<AgentState>,
     reconnect: Arc<Notify>,
+    owner: mpsc::Sender<Message>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -103,7 +105,7 @@ impl Agent {
             connect: config.connect,
             peers: Peers::new(config.managers),
             entropy: SeededEntropy::new(u64::from_ne_bytes(seed)),
-            owner,
+            owner: owner.clone(),
             tasks_changed,
             node_facts,
             facts: facts_out,
@@ -116,6 +118,7 @@ impl Agent {
             facts,
             state,
             reconnect,
+            owner,
             stop,
             tasks,
         })
@@ -135,6 +138,19 @@ impl Agent {
     /// with another manager.
     pub fn reconnect(&self) {
         self.reconnect.notify_waiters();
+    }
+
+    /// Stops and removes every task of this node, each with its grace period, because the node is
+    /// no longer in its cluster; returns how many are left after `limit`.
+    pub async fn vacate(&self, limit: Duration) -> usize {
+        let (left, mut seen) = watch::channel(usize::MAX);
+        if self.owner.send(Message::Vacate(left)).await.is_err() {
+            return 0; // the agent has ended
+        }
+        let empty = seen.wait_for(|left| *left == 0);
+        // The count says what became of it, in time or not.
+        drop(tokio::time::timeout(limit, empty).await);
+        *seen.borrow()
     }
 
     /// Whether the agent has ended although nobody stopped it: a bug, and a reason to end the node

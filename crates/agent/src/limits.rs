@@ -14,6 +14,17 @@ pub(crate) const DESCRIBE_PERIOD: Duration = Duration::from_secs(20);
 /// Pause after an executor could not describe the node, or say what it runs, at the start.
 pub(crate) const EXECUTOR_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
+/// How often a node that waits for its executor says so to a manager, beside every change of the
+/// reason: a new leader must hear of it.
+pub(crate) const KNOCK_PERIOD: Duration = Duration::from_secs(5);
+
+/// How long an executor may fail to describe the node before the session is given up: longer than
+/// an engine takes to restart, and as long as a task's wait bears it.
+pub(crate) const EXECUTOR_ABSENCE_MAX: Duration = Duration::from_secs(30);
+
+/// A look at the node that takes longer counts as no answer.
+pub(crate) const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Largest message of a manager: a complete set of assignments is one message.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 2 << 30;
 

@@ -34,6 +34,9 @@ pub(crate) enum Message {
     },
     /// What the executor found at the start.
     Found(Vec<TaskId>),
+    /// The node left its cluster: every task is to be stopped and removed, found remains too. The
+    /// number of those that are left is told as it falls.
+    Vacate(watch::Sender<usize>),
     /// Somebody asks for the tasks of this node.
     Tasks(oneshot::Sender<Vec<Arc<Task>>>),
 }
@@ -67,6 +70,8 @@ struct Running {
     link: Option<(u64, mpsc::Sender<Outgoing>)>,
     commands: BTreeMap<TaskId, (Attempt, JoinHandle<()>)>,
     outcomes: mpsc::Sender<(TaskId, Attempt, Outcome)>,
+    /// Who is told how many tasks are left, once the node has left its cluster.
+    vacating: Option<watch::Sender<usize>>,
 }
 
 impl Owner {
@@ -78,6 +83,7 @@ impl Owner {
             link: None,
             commands: BTreeMap::new(),
             outcomes,
+            vacating: None,
         };
         running.input(Input::Tick).await;
         loop {
@@ -109,6 +115,17 @@ impl Running {
     async fn message(&mut self, message: Message) {
         let is_current = |link: u64| self.link.as_ref().is_some_and(|(id, _)| *id == link);
         match message {
+            Message::Vacate(left) => {
+                self.link = None;
+                self.vacating = Some(left);
+                // What a manager would say if it still spoke to this node.
+                let nothing = Assignments {
+                    complete: true,
+                    ..Assignments::default()
+                };
+                self.input(Input::Assignments(nothing)).await;
+            }
+            Message::Connected { .. } if self.vacating.is_some() => {}
             Message::Connected { link, outbox } => {
                 self.link = Some((link, outbox));
                 self.input(Input::Connected).await;
@@ -169,6 +186,9 @@ impl Running {
         }
         if let Some(writer) = self.owner.writer.as_ref().filter(|_| !writes.is_empty()) {
             writer.write(writes).await;
+        }
+        if let Some(left) = &self.vacating {
+            left.send_replace(self.owner.worker.len());
         }
     }
 

@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use executor::Executor;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
-use types::node::{NodeDescription, OWN_AGENT_LABEL};
+use types::node::{EXECUTOR_TROUBLE_LABEL, NodeDescription, OWN_AGENT_LABEL};
 use wire::api::{self, dispatcher_client::DispatcherClient};
 
 use crate::convert::{MessageError, SpecCache, unreadable, updates};
-use crate::limits::{CALL_TIMEOUT, DESCRIBE_PERIOD, MESSAGE_BYTES_MAX};
+use crate::limits::{
+    CALL_TIMEOUT, DESCRIBE_PERIOD, DESCRIBE_TIMEOUT, EXECUTOR_ABSENCE_MAX, EXECUTOR_RETRY_PAUSE,
+    MESSAGE_BYTES_MAX,
+};
 use crate::owner::{Message, Outgoing};
 use crate::peers::Peer;
 use crate::sessions::{ConnectError, SessionFacts};
@@ -58,6 +61,9 @@ pub enum SessionError {
     /// The node asked for another session.
     #[error("the node asked for a new session")]
     Asked,
+    /// The executor has not answered for too long: the node can run nothing.
+    #[error("{0}")]
+    Executor(String),
     /// The agent is stopping.
     #[error("the agent is stopping")]
     Stopping,
@@ -81,6 +87,36 @@ impl SessionError {
             }
             _ => false,
         }
+    }
+}
+
+/// Asks the executor what the node is and has, but does not wait for ever.
+///
+/// # Errors
+/// Why it does not answer, in one sentence.
+pub(crate) async fn described(executor: &dyn Executor) -> Result<NodeDescription, String> {
+    match timeout(DESCRIBE_TIMEOUT, executor.describe()).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!(
+            "the {} executor does not answer within {} s",
+            executor.name(),
+            DESCRIBE_TIMEOUT.as_secs()
+        )),
+    }
+}
+
+/// Tells a manager why this node opens no session. It answers with a refusal, which is noted.
+pub(crate) async fn knock(
+    channel: Channel,
+    mut description: NodeDescription,
+    trouble: &str,
+) -> SessionError {
+    let labels = &mut description.engine.labels;
+    labels.insert(EXECUTOR_TROUBLE_LABEL.to_owned(), trouble.to_owned());
+    let client = DispatcherClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    match open(client, &description, String::new()).await {
+        Ok(_) => SessionError::Asked,
+        Err(error) => error,
     }
 }
 
@@ -195,7 +231,7 @@ impl Session<'_> {
             Err(e) = self.assignments(client.clone(), &id, &resync) => e,
             Err(e) = self.reports(client, &id, outbox, &resync) => e,
             Err(e) = self.news(opened, described_anew, publish) => e,
-            () = self.describe(&descriptions) => SessionError::Stopping,
+            e = self.describe(&descriptions) => e,
         }
     }
 
@@ -295,26 +331,35 @@ impl Session<'_> {
         }
     }
 
-    /// Looks at the node now and then. Never ends.
-    async fn describe(&self, descriptions: &watch::Sender<NodeDescription>) {
-        let mut ticks = interval(DESCRIBE_PERIOD);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks.tick().await;
+    /// Looks at the node now and then. Ends when the executor has not answered for too long: a node
+    /// that can run nothing must not be given tasks.
+    async fn describe(&self, descriptions: &watch::Sender<NodeDescription>) -> SessionError {
+        let mut silent_since: Option<Instant> = None;
         loop {
-            ticks.tick().await;
-            match self.executor.describe().await {
+            sleep(match silent_since {
+                None => DESCRIBE_PERIOD,
+                Some(_) => EXECUTOR_RETRY_PAUSE,
+            })
+            .await;
+            let reason = match described(self.executor).await {
                 Ok(description) => {
+                    silent_since = None;
                     let description = amended(description, self.amend);
                     descriptions.send_if_modified(|last| {
                         let differs = *last != description;
                         *last = description;
                         differs
                     });
+                    continue;
                 }
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "the executor cannot describe the node");
-                }
+                Err(reason) => reason,
+            };
+            let since = *silent_since.get_or_insert_with(|| {
+                tracing::warn!(reason, "the executor cannot describe the node");
+                Instant::now()
+            });
+            if since.elapsed() > EXECUTOR_ABSENCE_MAX {
+                return SessionError::Executor(reason);
             }
         }
     }

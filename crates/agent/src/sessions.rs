@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use executor::{BoxFuture, Executor, NodeFacts};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use types::cluster::EncryptionKey;
@@ -13,11 +13,11 @@ use types::node::NodeDescription;
 use types::{Node, NodeId};
 
 use crate::backoff::Backoff;
-use crate::limits::{DIAL_TIMEOUT, EXECUTOR_RETRY_PAUSE, SESSION_QUEUE_MAX};
+use crate::limits::{DIAL_TIMEOUT, EXECUTOR_RETRY_PAUSE, KNOCK_PERIOD, SESSION_QUEUE_MAX};
 use crate::logs;
 use crate::owner::Message;
 use crate::peers::{OBSERVATION, Peer, Peers};
-use crate::session::{Opened, Session, SessionError, amended};
+use crate::session::{Opened, Session, SessionError, amended, described, knock};
 
 /// Why a connection could not be opened.
 pub type ConnectError = Box<dyn std::error::Error + Send + Sync>;
@@ -88,6 +88,13 @@ pub(crate) struct Sessions {
     pub(crate) stop: CancellationToken,
 }
 
+/// An executor that does not answer: since when managers know, and why.
+#[derive(Default)]
+struct Trouble {
+    reason: Option<String>,
+    knocked: Option<Instant>,
+}
+
 /// How a session came about.
 struct Dialled {
     channel: Channel,
@@ -144,7 +151,8 @@ impl Sessions {
     }
 
     /// Asks the executor once what is on this node from before.
-    async fn look_for_remains(&self) {
+    async fn look_for_remains(&mut self) {
+        let mut trouble = Trouble::default();
         loop {
             match self.executor.adopt(self.node).await {
                 Ok(found) => {
@@ -153,15 +161,16 @@ impl Sessions {
                     let _gone = self.owner.send(Message::Found(tasks)).await;
                     return;
                 }
-                Err(error) => self.wait_for_executor(error.to_string()).await,
+                Err(error) => self.bear(&mut trouble, error.to_string()).await,
             }
         }
     }
 
     /// What this node is and has, once the executor can say.
-    async fn describe(&self) -> NodeDescription {
+    async fn describe(&mut self) -> NodeDescription {
+        let mut trouble = Trouble::default();
         loop {
-            match self.executor.describe().await {
+            match described(self.executor.as_ref()).await {
                 Ok(description) => {
                     let description = amended(description, self.amend.as_ref());
                     self.node_facts.send_replace(Some(NodeFacts {
@@ -171,17 +180,45 @@ impl Sessions {
                     }));
                     return description;
                 }
-                Err(error) => self.wait_for_executor(error.to_string()).await,
+                Err(reason) => self.bear(&mut trouble, reason).await,
             }
         }
     }
 
-    async fn wait_for_executor(&self, reason: String) {
-        tracing::warn!(reason, "the executor does not answer");
-        let reason = Some(reason);
+    /// Says that the executor does not answer, here and to a manager, and lets a moment pass.
+    async fn bear(&mut self, trouble: &mut Trouble, reason: String) {
+        let is_news = trouble.reason.as_ref() != Some(&reason);
+        if is_news {
+            tracing::warn!(
+                reason,
+                "this node waits for its executor and takes no tasks"
+            );
+            trouble.reason = Some(reason.clone());
+        }
+        let shown = Some(reason.clone());
         self.state
-            .send_replace(AgentState::WaitsForExecutor { reason });
+            .send_replace(AgentState::WaitsForExecutor { reason: shown });
+        let is_due = trouble
+            .knocked
+            .is_none_or(|at| at.elapsed() >= KNOCK_PERIOD);
+        if is_news || is_due {
+            trouble.knocked = Some(Instant::now());
+            self.knock(&reason).await;
+        }
         sleep(EXECUTOR_RETRY_PAUSE).await;
+    }
+
+    /// Tells a manager, if one can be reached, why this node has no session.
+    async fn knock(&mut self, reason: &str) {
+        let description = amended(NodeDescription::default(), self.amend.as_ref());
+        let answer = match self.dial(false).await {
+            Ok(dialled) => knock(dialled.channel, description, reason).await,
+            Err(error) => error,
+        };
+        if answer.says_removed() {
+            let last = Some(Arc::new(answer));
+            self.state.send_replace(AgentState::Connecting { last });
+        }
     }
 
     async fn dial(&mut self, avoid_local: bool) -> Result<Dialled, SessionError> {

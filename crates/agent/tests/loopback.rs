@@ -8,12 +8,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agent::{Agent, AgentState, Config, Connect, ConnectError, Fleet, Peer, SessionFacts};
-use executor::{BoxFuture, Executor, FoundState};
+use executor::{
+    BoxFuture, ExecError, Executor, Exit, Found, FoundState, LogOptions, LogStream, Started,
+    TaskRun,
+};
 use executor_sim::{SimConfig, SimEngine, SimExecutor};
 use fake::{Manager, Plain, remove, update};
 use storage::LocalDb;
 use tonic::transport::Channel;
-use types::node::OWN_AGENT_LABEL;
+use types::node::{EXECUTOR_TROUBLE_LABEL, NodeDescription, OWN_AGENT_LABEL};
 use types::{NodeId, Task, TaskId, TaskState};
 use wire::api;
 
@@ -325,4 +328,124 @@ async fn a_fleet_of_agents_shares_one_process() {
         node.manager.until_all(TaskState::Running).await;
     }
     fleet.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_left_stops_and_removes_every_task_and_takes_no_more() {
+    let node = Node::new().await;
+    node.assign(5);
+    let agent = node.start();
+    node.manager.until_all(TaskState::Running).await;
+    assert_eq!(agent.vacate(std::time::Duration::from_secs(20)).await, 0);
+    assert_eq!(node.engine.running_count(), 0);
+    let executor = SimExecutor::attach(node.engine.clone());
+    assert_eq!(executor.adopt(node.id).await.unwrap(), []);
+    agent.stop().await;
+    // Nothing of it is in the database either: another agent takes nothing up.
+    node.manager.with(|s| s.tasks.clear());
+    let again = node.start();
+    node.manager
+        .until("a further session", |s| s.sessions >= 2)
+        .await;
+    assert_eq!(node.engine.running_count(), 0);
+    again.stop().await;
+}
+
+/// An executor whose engine may be away.
+struct Flaky {
+    inner: SimExecutor,
+    away: std::sync::atomic::AtomicBool,
+}
+
+impl Flaky {
+    fn answer<'a, T>(
+        &'a self,
+        answer: BoxFuture<'a, Result<T, ExecError>>,
+    ) -> BoxFuture<'a, Result<T, ExecError>> {
+        match self.away.load(std::sync::atomic::Ordering::SeqCst) {
+            true => Box::pin(async { Err(ExecError::retry("the engine is away")) }),
+            false => answer,
+        }
+    }
+}
+
+impl Executor for Flaky {
+    fn name(&self) -> &'static str {
+        "flaky"
+    }
+
+    fn describe(&self) -> BoxFuture<'_, Result<NodeDescription, ExecError>> {
+        self.answer(self.inner.describe())
+    }
+
+    fn adopt(&self, node: NodeId) -> BoxFuture<'_, Result<Vec<Found>, ExecError>> {
+        self.answer(self.inner.adopt(node))
+    }
+
+    fn prepare<'a>(&'a self, run: &'a TaskRun) -> BoxFuture<'a, Result<(), ExecError>> {
+        self.answer(self.inner.prepare(run))
+    }
+
+    fn start<'a>(&'a self, run: &'a TaskRun) -> BoxFuture<'a, Result<Started, ExecError>> {
+        self.answer(self.inner.start(run))
+    }
+
+    fn wait(&self, task: TaskId) -> BoxFuture<'_, Result<Exit, ExecError>> {
+        self.answer(self.inner.wait(task))
+    }
+
+    fn stop(&self, task: TaskId) -> BoxFuture<'_, Result<(), ExecError>> {
+        self.answer(self.inner.stop(task))
+    }
+
+    fn kill(&self, task: TaskId) -> BoxFuture<'_, Result<(), ExecError>> {
+        self.answer(self.inner.kill(task))
+    }
+
+    fn remove(&self, task: TaskId) -> BoxFuture<'_, Result<(), ExecError>> {
+        self.answer(self.inner.remove(task))
+    }
+
+    fn logs(
+        &self,
+        task: TaskId,
+        options: LogOptions,
+    ) -> BoxFuture<'_, Result<LogStream, ExecError>> {
+        self.answer(self.inner.logs(task, options))
+    }
+}
+
+fn trouble(state: &fake::State) -> Option<String> {
+    let engine = state.description.clone()?.engine?;
+    engine.labels.get(EXECUTOR_TROUBLE_LABEL).cloned()
+}
+
+#[tokio::test]
+async fn a_node_whose_executor_is_away_says_why_and_goes_on_when_it_is_back() {
+    let node = Node::new().await;
+    node.assign(2);
+    let executor = Arc::new(Flaky {
+        inner: SimExecutor::attach(node.engine.clone()),
+        away: true.into(),
+    });
+    let config = Config {
+        executor: executor.clone(),
+        ..node.config()
+    };
+    let agent = Agent::start(config).unwrap();
+    node.manager
+        .until("the reason is told", |s| {
+            trouble(s).as_deref() == Some("the engine is away")
+        })
+        .await;
+    assert!(matches!(
+        &*agent.state().borrow(),
+        AgentState::WaitsForExecutor { reason: Some(_) }
+    ));
+    executor
+        .away
+        .store(false, std::sync::atomic::Ordering::SeqCst);
+    node.manager.until_all(TaskState::Running).await;
+    assert_eq!(node.manager.with(|s| trouble(s)), None);
+    agent.stop().await;
 }

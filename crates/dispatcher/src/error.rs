@@ -38,6 +38,9 @@ pub enum CallError {
     /// The node did not send heartbeats.
     #[error("heartbeats were missed, open a new session")]
     HeartbeatsMissed,
+    /// The node said that it cannot run tasks.
+    #[error("noted: the node is listed as down until it opens a session")]
+    CannotRun,
     /// The node registers too often.
     #[error("node {0} registered too often within 8 s, try again later")]
     TooManyRegistrations(NodeId),
@@ -57,7 +60,7 @@ impl CallError {
             Self::StaleSession => Code::InvalidArgument,
             Self::Replaced | Self::StreamReplaced | Self::HeartbeatsMissed => Code::Aborted,
             Self::ForeignTask(_) => Code::PermissionDenied,
-            Self::TooManyRegistrations(_) | Self::NotWritten => Code::Unavailable,
+            Self::TooManyRegistrations(_) | Self::NotWritten | Self::CannotRun => Code::Unavailable,
         }
     }
 }

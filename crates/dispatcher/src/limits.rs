@@ -43,3 +43,6 @@ pub const ORPHAN_RECHECK: Duration = Duration::from_secs(60);
 
 /// Weight of every manager in the list sent to agents.
 pub const MANAGER_WEIGHT: i64 = 10;
+
+/// Bytes kept of a node's reason for not running tasks: one sentence.
+pub const TROUBLE_BYTES_MAX: usize = 512;

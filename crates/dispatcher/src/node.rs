@@ -30,10 +30,10 @@ pub(crate) enum Presence {
     Awaited,
     /// Has a session.
     Present(Box<Session>),
-    /// Missed its heartbeats.
+    /// Missed its heartbeats, or says that it cannot run tasks.
     Lost {
         /// Why, as users see it.
-        message: &'static str,
+        message: Cow<'static, str>,
     },
 }
 
@@ -99,7 +99,7 @@ impl Entry {
             Presence::Absent => return None,
             Presence::Awaited if node.status.state == NodeState::Down => return None,
             Presence::Awaited => (NodeState::Unknown, LEADER_CHANGED, addr, None),
-            Presence::Lost { message } => (NodeState::Down, *message, addr, None),
+            Presence::Lost { message } => (NodeState::Down, message.as_ref(), addr, None),
             Presence::Present(s) => {
                 let description = s.description.as_ref().map(Cow::Borrowed);
                 (NodeState::Ready, "", s.addr.clone(), description)

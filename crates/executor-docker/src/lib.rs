@@ -18,6 +18,7 @@ mod image;
 mod inspect;
 mod lifecycle;
 mod logs;
+mod patient;
 mod spec;
 mod tasks;
 mod time;
@@ -36,6 +37,7 @@ use types::{GenericResource, NodeId, TaskId};
 pub use address::{AddressError, EngineAddress};
 pub use engine::ConnectError;
 pub use image::PullPolicy;
+pub use patient::PatientDocker;
 
 use crate::engine::Engine;
 use crate::lifecycle::Lifecycle;

@@ -105,7 +105,29 @@ impl Listener {
     pub async fn bind(addr: SocketAddr, credentials: Arc<Credentials>) -> Result<Self, BindError> {
         let failed = |source| BindError::new(addr.to_string(), source);
         let tcp = TcpListener::bind(addr).await.map_err(failed)?;
-        let addr = tcp.local_addr().map_err(failed)?;
+        Self::on(tcp, credentials).map_err(failed)
+    }
+
+    /// Takes over a port that was bound before there were credentials. Who connected meanwhile is
+    /// served.
+    ///
+    /// # Errors
+    /// [`BindError`] if the system refuses to go on with it.
+    pub fn over(
+        bound: std::net::TcpListener,
+        credentials: Arc<Credentials>,
+    ) -> Result<Self, BindError> {
+        let shown = bound
+            .local_addr()
+            .map_or_else(|e| e.to_string(), |a| a.to_string());
+        let tcp = bound.set_nonblocking(true);
+        let tcp = tcp.and_then(|()| TcpListener::from_std(bound));
+        let listener = tcp.and_then(|tcp| Self::on(tcp, credentials));
+        listener.map_err(|source| BindError::new(shown, source))
+    }
+
+    fn on(tcp: TcpListener, credentials: Arc<Credentials>) -> io::Result<Self> {
+        let addr = tcp.local_addr()?;
         Ok(Self {
             tcp,
             credentials,

@@ -155,6 +155,7 @@ impl Dispatcher {
             _ => HEARTBEAT_FAILURE,
         };
         self.end_session(node, &CallError::HeartbeatsMissed);
+        let message = message.into();
         self.nodes.entry(node).or_default().presence = Presence::Lost { message };
         self.reconcile(node, cx);
     }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use types::node::EXECUTOR_TROUBLE_LABEL;
 use types::{Entropy, NodeId};
 
 use super::{Context, Dispatcher, grace, heartbeat_period};
 use crate::assignments::AssignmentSet;
 use crate::error::CallError;
 use crate::input::{Answer, Effect, Manager, OpenSession, SessionMessage, StreamId};
-use crate::limits::{ASSIGNMENTS_PACE, HEARTBEAT_JITTER_DIVISOR};
+use crate::limits::{ASSIGNMENTS_PACE, HEARTBEAT_JITTER_DIVISOR, TROUBLE_BYTES_MAX};
 use crate::node::{Entry, Outlet, Presence, Session};
 use crate::session_id::SessionId;
 
@@ -23,6 +24,9 @@ impl Dispatcher {
         let (node, stream) = (open.node, open.stream);
         if !cx.view.nodes().contains(node) {
             return self.refuse(stream, CallError::NoSuchNode(node));
+        }
+        if let Some(trouble) = trouble(&open) {
+            return self.unable(node, stream, trouble, cx);
         }
         let entry = self.nodes.entry(node).or_default();
         if is_current(entry, &open.session) {
@@ -51,6 +55,16 @@ impl Dispatcher {
         self.nodes.entry(node).or_default().presence = Presence::Present(Box::new(session));
         let grace = grace(heartbeat_period(cx.view));
         self.heartbeats.set(node, cx.now.plus(grace));
+        self.reconcile(node, cx);
+    }
+
+    /// A node knocks to say that it can run nothing: it is down, with its own words as the reason,
+    /// and gets no session that could be taken for readiness.
+    fn unable(&mut self, node: NodeId, stream: StreamId, trouble: String, cx: Context<'_>) {
+        self.end_session(node, &CallError::CannotRun);
+        let message = trouble.into();
+        self.nodes.entry(node).or_default().presence = Presence::Lost { message };
+        self.refuse(stream, CallError::CannotRun);
         self.reconcile(node, cx);
     }
 
@@ -230,6 +244,15 @@ impl Dispatcher {
             message: Box::new(message),
         });
     }
+}
+
+/// Why a node says it cannot run tasks, if it says so. It is kept in the node's record, so its
+/// length is bounded.
+fn trouble(open: &OpenSession) -> Option<String> {
+    let labels = &open.description.as_ref()?.engine.labels;
+    let mut text = labels.get(EXECUTOR_TROUBLE_LABEL)?.clone();
+    text.truncate(text.floor_char_boundary(TROUBLE_BYTES_MAX));
+    Some(text)
 }
 
 fn outlet(stream: StreamId) -> Outlet {

@@ -62,6 +62,35 @@ fn a_node_that_misses_three_periods_is_down_and_its_streams_end() {
 }
 
 #[test]
+fn a_node_that_can_run_nothing_is_down_in_its_own_words_until_it_opens_a_session() {
+    let mut rig = Rig::new(1, NodeState::Unknown);
+    let session = rig.register(node_id(0));
+    let knock = rig.knock(node_id(0), "docker is not there");
+    assert_eq!(rig.closed(knock), Some(CallError::CannotRun));
+    let status = rig.node(node_id(0)).status.clone();
+    assert_eq!(status.state, NodeState::Down);
+    assert_eq!(status.message, "docker is not there");
+    // Its description stays, and a session from before counts no more.
+    let described = rig.node(node_id(0)).description.clone();
+    assert_eq!(described.map(|d| d.hostname.clone()), Some("host".into()));
+    let late = rig.heartbeat(node_id(0), &session);
+    assert_eq!(late, Err(CallError::NotRegistered));
+    // Knocking again, however often, writes nothing.
+    let before = rig.state.version();
+    for _ in 0..20 {
+        rig.knock(node_id(0), "docker is not there");
+        rig.pass(limits::BATCH_PACE);
+    }
+    assert_eq!(rig.state.version(), before);
+    rig.register(node_id(0));
+    let status = &rig.node(node_id(0)).status;
+    assert_eq!(
+        (status.state, status.message.as_str()),
+        (NodeState::Ready, "")
+    );
+}
+
+#[test]
 fn a_closed_session_stream_alone_changes_nothing() {
     let mut rig = Rig::new(1, NodeState::Unknown);
     let stream = rig.open(node_id(0), "");

@@ -200,11 +200,23 @@ impl Rig {
     }
 
     pub fn open(&mut self, node: NodeId, session: &str) -> StreamId {
-        let stream = StreamId(self.fresh());
         let description = NodeDescription {
             hostname: "host".into(),
             ..NodeDescription::default()
         };
+        self.open_as(node, session, description)
+    }
+
+    /// A node says that its executor does not answer.
+    pub fn knock(&mut self, node: NodeId, trouble: &str) -> StreamId {
+        let mut description = NodeDescription::default();
+        let label = types::node::EXECUTOR_TROUBLE_LABEL.to_owned();
+        description.engine.labels.insert(label, trouble.to_owned());
+        self.open_as(node, "", description)
+    }
+
+    fn open_as(&mut self, node: NodeId, session: &str, description: NodeDescription) -> StreamId {
+        let stream = StreamId(self.fresh());
         self.input(Input::OpenSession(OpenSession {
             stream,
             node,
