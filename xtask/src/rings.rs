@@ -21,6 +21,7 @@ const RINGS: [&[&str]; 4] = [
         "worker",
         "validate",
         "invariants",
+        "linearizability",
     ],
     &["wire", "storage"],
     &[
