@@ -31,7 +31,7 @@ use crate::membership::MembershipApi;
 use crate::quorum::Quorum;
 use crate::raft::Raft;
 use crate::seed::Seed;
-use crate::view::{View, follow_leader};
+use crate::view::{View, follow_leader, follow_standings};
 use crate::watch::WatchApi;
 use crate::{raft, stages};
 
@@ -290,11 +290,18 @@ impl Manager {
         let (found, leader_at) = watch::channel(LeaderAt::Unknown);
         let stop = CancellationToken::new();
         let follow = follow_leader(handle.status(), is_ready, found, stop.clone());
-        let tasks = vec![tokio::spawn(leader.run(stop.clone())), tokio::spawn(follow)];
+        let (changed, standings) = watch::channel(0);
+        let standing = follow_standings(ledger.clone(), changed, stop.clone());
+        let tasks = vec![
+            tokio::spawn(leader.run(stop.clone())),
+            tokio::spawn(follow),
+            tokio::spawn(standing),
+        ];
         let view = Arc::new(View::new(
             config.cluster_id,
             ledger.clone(),
             leader_at.clone(),
+            standings,
         ));
         Self {
             handle,

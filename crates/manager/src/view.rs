@@ -4,31 +4,36 @@ use std::sync::Arc;
 
 use consensus::Role;
 use replica::Status;
+use store::Change;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use transport::{ClusterView, Leader, LeaderAddress};
+use transport::{ClusterView, Leader, LeaderAddress, Standing};
 use types::{ClusterId, NodeId};
 
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, News};
 
 /// A manager's view of its cluster.
 pub struct View {
     cluster_id: ClusterId,
     ledger: Arc<Ledger>,
     leader: watch::Receiver<Leader>,
+    standings: watch::Receiver<u64>,
 }
 
 impl View {
-    /// The view over a manager's tables, with the leader as [`follow_leader`] tells it.
+    /// The view over a manager's tables, with the leader as [`follow_leader`] tells it and the
+    /// standings of nodes as [`follow_standings`] does.
     pub fn new(
         cluster_id: ClusterId,
         ledger: Arc<Ledger>,
         leader: watch::Receiver<Leader>,
+        standings: watch::Receiver<u64>,
     ) -> Self {
         Self {
             cluster_id,
             ledger,
             leader,
+            standings,
         }
     }
 }
@@ -38,15 +43,21 @@ impl ClusterView for View {
         self.cluster_id
     }
 
-    fn is_removed(&self, node_id: NodeId) -> bool {
+    fn standing(&self, node_id: NodeId) -> Standing {
         let state = self.ledger.state();
         let Some(cluster) = state.cluster() else {
-            return false;
+            return Standing::Unknown;
         };
-        !cluster.blacklisted_certificates.is_empty()
-            && cluster
-                .blacklisted_certificates
-                .contains_key(&node_id.to_string())
+        let removed = &cluster.blacklisted_certificates;
+        if !removed.is_empty() && removed.contains_key(&node_id.to_string()) {
+            return Standing::Removed;
+        }
+        let node = state.nodes().get(node_id);
+        node.map_or(Standing::Unknown, |node| Standing::Known(node.role))
+    }
+
+    fn standings(&self) -> watch::Receiver<u64> {
+        self.standings.clone()
     }
 
     fn leader(&self) -> watch::Receiver<Leader> {
@@ -61,7 +72,11 @@ fn leader(status: &Status, ready: bool) -> Leader {
     let member = status.leader.as_ref();
     let found = member.and_then(|m| Some((m.node_id.parse().ok()?, m.addr.clone())));
     found.map_or(Leader::Unknown, |(node_id, addr)| {
-        Leader::Elsewhere(LeaderAddress { node_id, addr })
+        Leader::Elsewhere(LeaderAddress {
+            node_id,
+            addr,
+            term: status.term,
+        })
     })
 }
 
@@ -85,4 +100,38 @@ pub async fn follow_leader(
             () = stop.cancelled() => return,
         }
     }
+}
+
+/// Counts in `out` the changes of what nodes may do, until told to stop.
+pub async fn follow_standings(
+    ledger: Arc<Ledger>,
+    out: watch::Sender<u64>,
+    stop: CancellationToken,
+) {
+    let (_, mut cursor) = ledger.subscribe();
+    loop {
+        let news = tokio::select! {
+            news = cursor.next() => news,
+            () = stop.cancelled() => return,
+        };
+        let changed = match news {
+            None => return,
+            Some(News::Afresh(_)) => true,
+            Some(News::Commits(commits, _)) => commits
+                .iter()
+                .flat_map(|commit| &commit.changes)
+                .any(changes_standing),
+        };
+        if changed {
+            out.send_modify(|version| *version += 1);
+        }
+    }
+}
+
+fn changes_standing(change: &Change) -> bool {
+    let Change::Node(diff) = change else {
+        return false;
+    };
+    let role = |node: &Option<Arc<types::Node>>| node.as_ref().map(|node| node.role);
+    role(&diff.old) != role(&diff.new)
 }

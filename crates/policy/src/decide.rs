@@ -48,13 +48,24 @@ pub struct Call<'a> {
     pub hops: usize,
 }
 
+/// What the tables say of a node. A certificate says what the node was when it was signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing: it was never here, or has just joined and this manager is behind.
+    Unknown,
+    /// It was removed; its certificates no longer count.
+    Removed,
+    /// It is a node with this role.
+    Known(NodeRole),
+}
+
 /// What the called manager knows of its cluster.
 pub trait ClusterFacts {
     /// The cluster that callers must belong to.
     fn cluster_id(&self) -> ClusterId;
 
-    /// Whether a node was removed and its certificates no longer count.
-    fn is_removed(&self, node_id: NodeId) -> bool;
+    /// What this manager's tables say of a node.
+    fn standing(&self, node_id: NodeId) -> Standing;
 
     /// Whether this manager is the leader.
     fn is_leader(&self) -> bool;
@@ -78,6 +89,9 @@ pub enum Route {
     Here,
     /// By the leader, which is another manager.
     Leader,
+    /// By the called manager, once it leads. The manager that passed the call on has learned of
+    /// this one's election before it serves; a call is passed on only once.
+    HereOnceLeading,
 }
 
 /// An allowed call.
@@ -87,6 +101,8 @@ pub struct Decision {
     pub caller: Caller,
     /// Where.
     pub route: Route,
+    /// The row that allowed it.
+    pub row: &'static Row,
 }
 
 /// Why a call is refused.
@@ -111,6 +127,23 @@ pub enum Denied {
     /// On the list of removed nodes.
     #[error("node {node_id} was removed from the cluster; it has to join again with a token")]
     Removed {
+        /// Who.
+        node_id: NodeId,
+    },
+    /// Its certificate still says manager.
+    #[error(
+        "node {node_id} is not a manager any more and may not call {method}; use a manager, or \
+         wait until the node has renewed its certificate"
+    )]
+    Demoted {
+        /// Who.
+        node_id: NodeId,
+        /// Path of the method.
+        method: &'static str,
+    },
+    /// The manager that passed the call on is none any more.
+    #[error("node {node_id} passed the call on and is not a manager any more; call another one")]
+    Messenger {
         /// Who.
         node_id: NodeId,
     },
@@ -164,9 +197,11 @@ impl Denied {
         match self {
             Self::UnknownMethod { .. } => DeniedKind::Unimplemented,
             Self::NoCertificate { .. } => DeniedKind::Unauthenticated,
-            Self::Loop => DeniedKind::Unavailable,
+            // Whoever called it is not to blame, and finds another.
+            Self::Loop | Self::Messenger { .. } => DeniedKind::Unavailable,
             Self::OtherCluster { .. }
             | Self::Removed { .. }
+            | Self::Demoted { .. }
             | Self::Role { .. }
             | Self::NotForwardable { .. } => DeniedKind::PermissionDenied,
         }
@@ -200,91 +235,141 @@ impl Peer {
 
 /// Decides one call: who it is from, whether it is allowed, where it is answered.
 ///
+/// Ask again when the standing of a node has changed: a call that is still being answered may not
+/// be allowed any more.
+///
 /// # Errors
 /// [`Denied`] with one sentence for the caller.
 pub fn decide(call: &Call<'_>, facts: &dyn ClusterFacts) -> Result<Decision, Denied> {
     let row = row(call.method).ok_or_else(|| Denied::UnknownMethod {
         method: call.method.to_owned(),
     })?;
-    if let Peer::Node(subject) = &call.peer {
-        check_standing(subject, facts)?;
-    }
-    let caller = caller(call, row, facts)?;
+    let route = route(call, row, facts);
+    let caller = caller(call, row, route, facts)?;
     if !row.allows(caller.kind) {
-        return Err(match caller.kind {
-            CallerKind::Anonymous => Denied::NoCertificate { method: row.method },
-            kind => Denied::Role {
-                kind,
-                method: row.method,
-            },
-        });
+        return Err(refusal(&caller, row));
     }
-    let route = match row.serve {
-        Serve::Leader if !facts.is_leader() => Route::Leader,
-        Serve::Leader | Serve::Local => Route::Here,
-    };
-    if route == Route::Leader && call.peer.may_forward() && call.hops > 0 {
-        return Err(Denied::Loop);
-    }
-    Ok(Decision { caller, route })
+    Ok(Decision { caller, route, row })
 }
 
-fn caller(call: &Call<'_>, row: &Row, facts: &dyn ClusterFacts) -> Result<Caller, Denied> {
+fn route(call: &Call<'_>, row: &Row, facts: &dyn ClusterFacts) -> Route {
+    match row.serve {
+        Serve::Leader | Serve::Read if facts.is_leader() => Route::Here,
+        Serve::Leader | Serve::Read if call.peer.may_forward() && call.hops > 0 => {
+            Route::HereOnceLeading
+        }
+        Serve::Leader | Serve::Read => Route::Leader,
+        Serve::Local | Serve::Member => Route::Here,
+    }
+}
+
+/// A certificate that says more than the tables is the reason, if there is one.
+fn refusal(caller: &Caller, row: &'static Row) -> Denied {
+    let method = row.method;
+    match (caller.kind, caller.subject) {
+        (CallerKind::Anonymous, _) => Denied::NoCertificate { method },
+        (CallerKind::Worker, Some(subject)) if subject.role == NodeRole::Manager => {
+            let node_id = subject.node_id;
+            Denied::Demoted { node_id, method }
+        }
+        (kind, _) => Denied::Role { kind, method },
+    }
+}
+
+fn caller(
+    call: &Call<'_>,
+    row: &Row,
+    route: Route,
+    facts: &dyn ClusterFacts,
+) -> Result<Caller, Denied> {
     let Some(forwarded) = call.forwarded.filter(|_| call.peer.may_forward()) else {
-        return Ok(direct(&call.peer));
+        return direct(&call.peer, row, route, facts);
     };
     if !row.accepts_forwarded() {
         return Err(Denied::NotForwardable { method: row.method });
     }
-    let forwarded_by = call.peer.subject().map(|subject| subject.node_id);
-    match forwarded {
-        Forwarded::Anonymous => Ok(Caller {
-            kind: CallerKind::Anonymous,
-            subject: None,
-            forwarded_by,
-        }),
-        Forwarded::Node(subject) => {
-            check_standing(&subject, facts)?;
-            Ok(Caller {
-                kind: kind_of(subject.role),
-                subject: Some(subject),
-                forwarded_by,
-            })
-        }
-    }
+    let forwarded_by = match &call.peer {
+        Peer::Node(messenger) => Some(check_messenger(messenger, route, facts)?),
+        Peer::Anonymous | Peer::LocalSocket(_) => None,
+    };
+    let (kind, subject) = match forwarded {
+        Forwarded::Anonymous => (CallerKind::Anonymous, None),
+        Forwarded::Node(subject) => (kind_of(&subject, row, route, facts)?, Some(subject)),
+    };
+    Ok(Caller {
+        kind,
+        subject,
+        forwarded_by,
+    })
 }
 
-fn direct(peer: &Peer) -> Caller {
+fn direct(
+    peer: &Peer,
+    row: &Row,
+    route: Route,
+    facts: &dyn ClusterFacts,
+) -> Result<Caller, Denied> {
     let kind = match peer {
         Peer::Anonymous => CallerKind::Anonymous,
-        Peer::Node(subject) => kind_of(subject.role),
+        Peer::Node(subject) => kind_of(subject, row, route, facts)?,
         Peer::LocalSocket(_) => CallerKind::LocalSocket,
     };
-    Caller {
+    Ok(Caller {
         kind,
         subject: peer.subject().copied(),
         forwarded_by: None,
+    })
+}
+
+/// A manager whose word about another caller counts.
+fn check_messenger(
+    messenger: &Subject,
+    route: Route,
+    facts: &dyn ClusterFacts,
+) -> Result<NodeId, Denied> {
+    let node_id = messenger.node_id;
+    check_cluster(messenger, facts)?;
+    match (facts.standing(node_id), route) {
+        (Standing::Removed | Standing::Known(NodeRole::Worker), _)
+        | (Standing::Unknown, Route::Here) => Err(Denied::Messenger { node_id }),
+        _ => Ok(node_id),
     }
 }
 
-fn kind_of(role: NodeRole) -> CallerKind {
-    match role {
+/// What a node with a certificate is to the manager that answers. One that only passes the call on
+/// leaves that to the leader: its own tables may be behind.
+fn kind_of(
+    subject: &Subject,
+    row: &Row,
+    route: Route,
+    facts: &dyn ClusterFacts,
+) -> Result<CallerKind, Denied> {
+    check_cluster(subject, facts)?;
+    let node_id = subject.node_id;
+    let certified = match subject.role {
         NodeRole::Worker => CallerKind::Worker,
         NodeRole::Manager => CallerKind::Manager,
+    };
+    match (facts.standing(node_id), route, row.serve) {
+        (Standing::Removed, _, _) => Err(Denied::Removed { node_id }),
+        // Whoever leads has applied everything: a node it does not know is none.
+        (Standing::Unknown, Route::Here, Serve::Leader | Serve::Read) => {
+            Err(Denied::Removed { node_id })
+        }
+        (_, _, Serve::Member) | (_, Route::Leader, _) => Ok(certified),
+        (Standing::Known(NodeRole::Worker), _, _) => Ok(CallerKind::Worker),
+        _ => Ok(certified),
     }
 }
 
-fn check_standing(subject: &Subject, facts: &dyn ClusterFacts) -> Result<(), Denied> {
+fn check_cluster(subject: &Subject, facts: &dyn ClusterFacts) -> Result<(), Denied> {
     let (node_id, theirs, ours) = (subject.node_id, subject.cluster_id, facts.cluster_id());
-    if theirs != ours {
-        return Err(Denied::OtherCluster {
-            node_id,
-            theirs,
-            ours,
-        });
+    if theirs == ours {
+        return Ok(());
     }
-    if facts.is_removed(node_id) {
-        return Err(Denied::Removed { node_id });
-    }
-    Ok(())
+    Err(Denied::OtherCluster {
+        node_id,
+        theirs,
+        ours,
+    })
 }

@@ -22,8 +22,15 @@ pub enum CallerKind {
 pub enum Serve {
     /// The one that was called, from its own copy of the state. Never passed on.
     Local,
+    /// The one that was called, and it checks itself whether the caller is still a member of the
+    /// replicated log: that list is newer than the role in the tables, and a member that was taken
+    /// out has to be told so.
+    Member,
     /// The leader; others pass the call on to it.
     Leader,
+    /// The leader, and the call changes nothing: if the leader falls silent, the manager that
+    /// passed it on asks the next one.
+    Read,
 }
 
 /// One RPC.
@@ -68,7 +75,7 @@ pub const TABLE: &[Row] = rows! {
     "docker.swarmkit.v1.CA" {
         // Answered without a leader: the root is public and in every manager's state.
         ANYONE Local: GetRootCACertificate;
-        OPERATORS Leader: GetUnlockKey;
+        OPERATORS Read: GetUnlockKey;
     }
     "docker.swarmkit.v1.NodeCA" {
         // The service itself demands a token from callers without a certificate.
@@ -97,24 +104,36 @@ pub const TABLE: &[Row] = rows! {
     }
     "docker.swarmkit.v1.Control" {
         OPERATORS Leader:
-            GetNode ListNodes UpdateNode RemoveNode
-            GetTask ListTasks RemoveTask
-            GetService ListServices CreateService UpdateService RemoveService ListServiceStatuses
-            GetNetwork ListNetworks CreateNetwork RemoveNetwork
-            GetCluster ListClusters UpdateCluster
-            GetSecret UpdateSecret ListSecrets CreateSecret RemoveSecret
-            GetConfig UpdateConfig ListConfigs CreateConfig RemoveConfig
-            GetExtension CreateExtension RemoveExtension
-            GetResource UpdateResource ListResources CreateResource RemoveResource
-            CreateVolume GetVolume UpdateVolume ListVolumes RemoveVolume;
+            UpdateNode RemoveNode
+            RemoveTask
+            CreateService UpdateService RemoveService
+            CreateNetwork RemoveNetwork
+            UpdateCluster
+            UpdateSecret CreateSecret RemoveSecret
+            UpdateConfig CreateConfig RemoveConfig
+            CreateExtension RemoveExtension
+            UpdateResource CreateResource RemoveResource
+            CreateVolume UpdateVolume RemoveVolume;
+        OPERATORS Read:
+            GetNode ListNodes
+            GetTask ListTasks
+            GetService ListServices ListServiceStatuses
+            GetNetwork ListNetworks
+            GetCluster ListClusters
+            GetSecret ListSecrets
+            GetConfig ListConfigs
+            GetExtension
+            GetResource ListResources
+            GetVolume ListVolumes;
     }
     "swarm.v1.RaftTransport" {
-        MANAGERS Local: Messages Snapshot SnapshotStatus;
+        MANAGERS Member: Messages Snapshot SnapshotStatus;
     }
     "swarm.v1.Cluster" {
         // Answered without a leader: it is asked for when there is none.
         OPERATORS Local: Status;
-        OPERATORS Leader: TransferLeadership StreamTasks Explain WatchService;
+        OPERATORS Leader: TransferLeadership;
+        OPERATORS Read: StreamTasks Explain WatchService;
     }
 };
 
@@ -122,6 +141,27 @@ pub const TABLE: &[Row] = rows! {
 #[must_use]
 pub fn row(method: &str) -> Option<&'static Row> {
     TABLE.iter().find(|row| row.method == method)
+}
+
+// === impl Serve ===
+
+impl Serve {
+    /// Whether only the leader answers.
+    #[must_use]
+    pub fn is_by_leader(self) -> bool {
+        matches!(self, Self::Leader | Self::Read)
+    }
+}
+
+impl fmt::Display for Serve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Local => "local",
+            Self::Member => "member",
+            Self::Leader => "leader",
+            Self::Read => "read",
+        })
+    }
 }
 
 // === impl CallerKind ===
@@ -159,6 +199,6 @@ impl Row {
     /// Whether a manager may pass such a call on with another caller's identity.
     #[must_use]
     pub fn accepts_forwarded(&self) -> bool {
-        self.serve == Serve::Leader
+        self.serve.is_by_leader()
     }
 }

@@ -3,6 +3,9 @@
 //! For every call, in this order: who is at the other end of the connection; whom it speaks for, if
 //! it is a manager; may it; where is it answered. Services behind the gate find the [`Caller`] in
 //! the request's extensions and never look at certificates or forwarding metadata.
+//!
+//! What a node may have follows its standing in the tables while it is being answered: streams to a
+//! node that is removed or demoted end.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,7 +15,11 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use pki::Identity;
 use pki::renewal::{ClockProblem, validity_problem};
-use policy::{Call, CallerKind, Denied, DeniedKind, Forwarded, Peer, Route, Subject, decide};
+use policy::{
+    Call, CallerKind, Decision, Denied, DeniedKind, Forwarded, Peer, Route, Serve, Standing,
+    Subject, decide,
+};
+use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
@@ -21,8 +28,9 @@ use types::{ClusterId, NodeId};
 use crate::clock;
 use crate::connection::PeerInfo;
 use crate::credentials::Credentials;
-use crate::forward::{ClusterView, Destination, Forwarder, Leader, Passed};
+use crate::forward::{ClusterView, Forwarder, Leader, Outcome, Passed, once_leading};
 use crate::metadata;
+use crate::until_over::{Over, UntilOver};
 
 /// On whose behalf a call is answered; in the extensions of every request behind the gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,10 +65,22 @@ struct Shared<V> {
     view: V,
 }
 
+/// Who asks for what.
+#[derive(Clone, Debug)]
+struct Asked {
+    method: &'static str,
+    peer: Peer,
+    forwarded: Option<Forwarded>,
+    hops: usize,
+    remote_addr: Option<String>,
+}
+
 /// A call that may go on.
 struct Admitted {
-    caller: Caller,
-    route: Route,
+    asked: Asked,
+    decision: Decision,
+    /// Changes when the decision may.
+    standings: watch::Receiver<u64>,
 }
 
 // === impl Caller ===
@@ -149,32 +169,135 @@ where
         };
         // The clone that was polled ready answers; the fresh one waits for its turn.
         let fresh = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, fresh);
-        if admitted.route == Route::Here {
-            request.extensions_mut().insert(admitted.caller);
-            return Box::pin(inner.call(request));
-        }
+        let inner = std::mem::replace(&mut self.inner, fresh);
         let shared = self.shared.clone();
-        Box::pin(async move {
-            let leader = shared.view.leader();
-            match shared.forwarder.destination(leader.clone()).await {
-                Ok(Destination::Here) => {
-                    request.extensions_mut().insert(admitted.caller);
-                    inner.call(request).await
+        match admitted.decision.route {
+            Route::Here => Box::pin(answer(shared, inner, request, admitted)),
+            Route::Leader => Box::pin(pass(shared, inner, request, admitted)),
+            Route::HereOnceLeading => Box::pin(async move {
+                match once_leading(shared.view.leader()).await {
+                    Ok(()) => answer_anew(shared, inner, request, admitted).await,
+                    Err(denied) => Ok(turned_away(&denied)),
                 }
-                Ok(Destination::There(to, channel)) => {
-                    let caller = admitted.caller.forwarded();
-                    let remote_addr = admitted.caller.remote_addr;
-                    let passed = Passed {
-                        request,
-                        caller,
-                        remote_addr,
-                    };
-                    Ok(shared.forwarder.pass(passed, to, channel, leader).await)
-                }
-                Err(status) => Ok(status.into_http()),
-            }
-        })
+            }),
+        }
+    }
+}
+
+type Answer<S> = Result<Response<Body>, <S as Service<Request<Body>>>::Error>;
+
+/// Answers a call, for as long as its caller may have the answer.
+async fn answer<S, V>(
+    shared: Arc<Shared<V>>,
+    mut inner: S,
+    mut request: Request<Body>,
+    admitted: Admitted,
+) -> Answer<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    V: ClusterView,
+{
+    let caller = admitted.caller();
+    let is_node = matches!(caller.kind, CallerKind::Worker | CallerKind::Manager);
+    request.extensions_mut().insert(caller);
+    let answered = inner.call(request);
+    if !is_node {
+        return answered.await;
+    }
+    let mut over: Over = Box::pin(refused(shared, admitted));
+    tokio::select! {
+        biased;
+        answered = answered => Ok(answered?.map(|body| Body::new(UntilOver::refused(body, over)))),
+        refused = &mut over => Ok(refused.into_http()),
+    }
+}
+
+/// Answers a call although it was meant for another manager: this one leads now.
+async fn answer_anew<S, V>(
+    shared: Arc<Shared<V>>,
+    inner: S,
+    request: Request<Body>,
+    admitted: Admitted,
+) -> Answer<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    V: ClusterView,
+{
+    match shared.decide(admitted.asked) {
+        Ok(admitted) if admitted.decision.route == Route::Here => {
+            answer(shared, inner, request, admitted).await
+        }
+        Ok(_) => Ok(turned_away(&Denied::Loop)),
+        Err(denied) => Ok(status(&denied).into_http()),
+    }
+}
+
+/// Passes a call on to the leader, whoever that is in the end.
+async fn pass<S, V>(
+    shared: Arc<Shared<V>>,
+    inner: S,
+    request: Request<Body>,
+    admitted: Admitted,
+) -> Answer<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    V: ClusterView,
+{
+    let caller = admitted.caller();
+    let passed = Passed {
+        request,
+        caller: caller.forwarded(),
+        remote_addr: caller.remote_addr,
+        repeatable: admitted.decision.row.serve == Serve::Read,
+    };
+    match shared.forwarder.pass(passed, shared.view.leader()).await {
+        Ok(Outcome::Answer(answer)) => Ok(answer),
+        Ok(Outcome::Here(request)) => answer_anew(shared, inner, request, admitted).await,
+        Err(status) => Ok(status.into_http()),
+    }
+}
+
+/// Ends when the caller of a call may not have its answer any more, and says why.
+async fn refused<V: ClusterView>(shared: Arc<Shared<V>>, admitted: Admitted) -> Status {
+    let Admitted {
+        asked,
+        mut standings,
+        ..
+    } = admitted;
+    loop {
+        if standings.changed().await.is_err() {
+            // This manager is ending, and its answers with it.
+            return std::future::pending().await;
+        }
+        if let Err(denied) = shared.decide(asked.clone()) {
+            return status(&denied);
+        }
+    }
+}
+
+/// What a manager that passed a call on is told by one that does not lead.
+fn turned_away(denied: &Denied) -> Response<Body> {
+    let mut answer = status(denied).into_http();
+    let yes = http::HeaderValue::from_static("true");
+    answer.headers_mut().insert(metadata::NOT_LEADING, yes);
+    answer
+}
+
+// === impl Admitted ===
+
+impl Admitted {
+    fn caller(&self) -> Caller {
+        let policy::Caller {
+            kind,
+            subject,
+            forwarded_by,
+        } = self.decision.caller;
+        Caller {
+            kind,
+            subject,
+            forwarded_by,
+            remote_addr: self.asked.remote_addr.clone(),
+        }
     }
 }
 
@@ -200,31 +323,40 @@ impl<V: ClusterView> Shared<V> {
         } else {
             direct
         };
-        let call = Call {
-            method: request.uri().path(),
+        // A method without a row has no name of its own.
+        let path = request.uri().path();
+        let method = policy::row(path).map(|row| row.method).ok_or_else(|| {
+            let method = path.to_owned();
+            status(&Denied::UnknownMethod { method })
+        })?;
+        let asked = Asked {
+            method,
             peer,
             forwarded,
             hops: received.hops,
+            remote_addr,
+        };
+        self.decide(asked).map_err(|denied| status(&denied))
+    }
+
+    fn decide(&self, asked: Asked) -> Result<Admitted, Denied> {
+        let mut standings = self.view.standings();
+        standings.mark_unchanged();
+        let call = Call {
+            method: asked.method,
+            peer: asked.peer,
+            forwarded: asked.forwarded,
+            hops: asked.hops,
         };
         let facts = Facts {
             view: &self.view,
             leads: *self.view.leader().borrow() == Leader::Here,
         };
-        let decision = decide(&call, &facts).map_err(|denied| status(&denied))?;
-        let policy::Caller {
-            kind,
-            subject,
-            forwarded_by,
-        } = decision.caller;
-        let caller = Caller {
-            kind,
-            subject,
-            forwarded_by,
-            remote_addr,
-        };
+        let decision = decide(&call, &facts)?;
         Ok(Admitted {
-            caller,
-            route: decision.route,
+            asked,
+            decision,
+            standings,
         })
     }
 
@@ -257,8 +389,8 @@ impl<V: ClusterView> policy::ClusterFacts for Facts<'_, V> {
         self.view.cluster_id()
     }
 
-    fn is_removed(&self, node_id: NodeId) -> bool {
-        self.view.is_removed(node_id)
+    fn standing(&self, node_id: NodeId) -> Standing {
+        self.view.standing(node_id)
     }
 
     fn is_leader(&self) -> bool {

@@ -21,8 +21,9 @@ mod listener;
 mod local;
 mod metadata;
 mod prefetch;
+mod repeat;
 mod server;
-mod until_moved;
+mod until_over;
 mod verify;
 
 pub use connection::{Closer, Connection, PeerInfo};
@@ -34,6 +35,7 @@ pub use gate::{Caller, Gate, GateLayer};
 pub use listener::{BindError, Incoming, Listener};
 pub use local::LocalListener;
 pub use metadata::KEYS as FORWARDING_METADATA;
+pub use policy::Standing;
 pub use server::server_builder;
 
 /// The network types in one place, so that a simulated network can take theirs.

@@ -21,6 +21,9 @@ const UNIT: &str = "forwarded_cert_ou";
 const REMOTE_ADDR: &str = "remote_addr";
 const REDIRECT: &str = "redirect";
 
+/// In the answer of a manager that was passed a call and does not lead. Nothing was done.
+pub(crate) const NOT_LEADING: &str = "swarm-not-leading";
+
 /// All keys of forwarding metadata.
 pub const KEYS: [&str; 6] = [CERT, NAME, ORGANISATION, UNIT, REMOTE_ADDR, REDIRECT];
 

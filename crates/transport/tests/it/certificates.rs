@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use tonic::Code;
 use tonic::body::Body;
-use transport::{Credentials, DialError, Dialer, Leader, RefusedBecause};
+use transport::{Credentials, DialError, Dialer, Leader, RefusedBecause, Standing};
 
 /// Dials a server of `ca` with other credentials that trust it.
 async fn dial_with(
@@ -179,12 +179,7 @@ async fn a_removed_node_is_refused_on_the_connection_it_has() {
         .await
         .expect("connect");
     call(&channel, LIST_NODES).await.expect("still a member");
-    server
-        .view
-        .removed
-        .lock()
-        .expect("no panic")
-        .insert(node(7));
+    server.view.set_standing(7, Standing::Removed);
     let status = call(&channel, LIST_NODES).await.expect_err("removed");
     assert_eq!(status.code(), Code::PermissionDenied);
     assert!(status.message().contains("was removed"), "{status}");

@@ -1,7 +1,7 @@
 //! Clusters in one process: authorities, nodes with any kind of certificate, gated servers that say
 //! who called them, and raw HTTP/2 calls.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tower::{Service, ServiceExt};
 use transport::{
-    Caller, Closer, ClusterView, Credentials, GateLayer, Leader, LeaderAddress, Listener,
+    Caller, Closer, ClusterView, Credentials, GateLayer, Leader, LeaderAddress, Listener, Standing,
     server_builder,
 };
 use types::{ClusterId, NodeId, NodeRole, Timestamp};
@@ -35,6 +35,8 @@ pub const HEARTBEAT: &str = "/docker.swarmkit.v1.Dispatcher/Heartbeat";
 pub const GET_ROOT: &str = "/docker.swarmkit.v1.CA/GetRootCACertificate";
 pub const ISSUE: &str = "/docker.swarmkit.v1.NodeCA/IssueNodeCertificate";
 pub const LIST_NODES: &str = "/docker.swarmkit.v1.Control/ListNodes";
+pub const CREATE_CONFIG: &str = "/docker.swarmkit.v1.Control/CreateConfig";
+pub const SUBSCRIBE_LOGS: &str = "/docker.swarmkit.v1.Logs/SubscribeLogs";
 pub const HEALTH: &str = "/docker.swarmkit.v1.Health/Check";
 
 pub fn now() -> Timestamp {
@@ -113,14 +115,16 @@ pub fn shared(ca: &RootCa, wanted: Wanted) -> Arc<Credentials> {
 
 /// What a manager knows, set by the test.
 pub struct View {
-    pub removed: Mutex<BTreeSet<NodeId>>,
+    standings: watch::Sender<u64>,
+    known: Mutex<BTreeMap<NodeId, Standing>>,
     pub leader: watch::Sender<Leader>,
 }
 
 impl View {
     pub fn new(leader: Leader) -> Arc<Self> {
         Arc::new(Self {
-            removed: Mutex::default(),
+            standings: watch::Sender::default(),
+            known: Mutex::default(),
             leader: watch::Sender::new(leader),
         })
     }
@@ -130,7 +134,15 @@ impl View {
         Leader::Elsewhere(LeaderAddress {
             node_id: node(node_number),
             addr,
+            term: 1,
         })
+    }
+
+    /// Changes what the tables say of a node.
+    pub fn set_standing(&self, node_number: u128, standing: Standing) {
+        let mut known = self.known.lock().expect("no panic");
+        known.insert(node(node_number), standing);
+        self.standings.send_modify(|version| *version += 1);
     }
 }
 
@@ -139,8 +151,15 @@ impl ClusterView for View {
         cluster(CLUSTER)
     }
 
-    fn is_removed(&self, node_id: NodeId) -> bool {
-        self.removed.lock().expect("no panic").contains(&node_id)
+    /// A node that the test says nothing of has every role that its certificate gives it.
+    fn standing(&self, node_id: NodeId) -> Standing {
+        let known = self.known.lock().expect("no panic");
+        let said = known.get(&node_id).copied();
+        said.unwrap_or(Standing::Known(NodeRole::Manager))
+    }
+
+    fn standings(&self) -> watch::Receiver<u64> {
+        self.standings.subscribe()
     }
 
     fn leader(&self) -> watch::Receiver<Leader> {
@@ -165,6 +184,31 @@ impl Drop for Running {
 }
 
 pub async fn serve(credentials: Arc<Credentials>, leader: Leader) -> Running {
+    let name = credentials.identity().node_id.to_string();
+    serve_with(credentials, leader, echo(name)).await
+}
+
+/// A manager that takes calls and never answers, as one does whose power was cut: what it sends
+/// tells how many it took.
+pub async fn serve_silently(
+    credentials: Arc<Credentials>,
+    leader: Leader,
+) -> (Running, watch::Receiver<u32>) {
+    let (taken, count) = watch::channel(0);
+    let service = tower::service_fn(move |_: Request<Body>| {
+        taken.send_modify(|count| *count += 1);
+        std::future::pending::<Result<Response<Body>, Infallible>>()
+    });
+    (serve_with(credentials, leader, service).await, count)
+}
+
+async fn serve_with<S>(credentials: Arc<Credentials>, leader: Leader, service: S) -> Running
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+{
     let any = "127.0.0.1:0".parse().expect("address");
     let listener = Listener::bind(any, credentials.clone())
         .await
@@ -172,12 +216,11 @@ pub async fn serve(credentials: Arc<Credentials>, leader: Leader) -> Running {
     let addr = listener.local_addr();
     let view = View::new(leader);
     let gate = GateLayer::new(credentials.clone(), view.clone());
-    let name = credentials.identity().node_id.to_string();
     let incoming = listener.incoming();
     let closer = incoming.closer();
     let served = server_builder()
         .layer(gate)
-        .serve_with_incoming(echo(name), incoming);
+        .serve_with_incoming(service, incoming);
     let serving = tokio::spawn(served).abort_handle();
     Running {
         addr,

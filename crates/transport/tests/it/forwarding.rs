@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::common::{
-    GET_ROOT, HEALTH, HEARTBEAT, ISSUE, LIST_NODES, Running, View, authority, call, eventually,
-    manager, node, request, send, serve, shared, streamed, worker,
+    CREATE_CONFIG, GET_ROOT, HEALTH, HEARTBEAT, ISSUE, LIST_NODES, Running, SUBSCRIBE_LOGS, View,
+    authority, call, eventually, manager, node, request, send, serve, serve_silently, shared,
+    streamed, worker,
 };
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -15,7 +16,10 @@ use tonic::body::Body;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tower::{Service, ServiceExt};
-use transport::{Dialer, GateLayer, Leader, LocalListener, connect_local, server_builder};
+use transport::{
+    Dialer, GateLayer, Leader, LocalListener, Standing, connect_local, server_builder,
+};
+use types::NodeRole;
 
 const LEADER: u128 = 1;
 const FOLLOWER: u128 = 2;
@@ -95,12 +99,7 @@ async fn the_follower_refuses_before_it_passes_on() {
 async fn the_leader_refuses_a_removed_node_that_the_follower_still_knows() {
     let ca = authority();
     let (leader, follower) = pair(&ca).await;
-    leader
-        .view
-        .removed
-        .lock()
-        .expect("no panic")
-        .insert(node(7));
+    leader.view.set_standing(7, Standing::Removed);
     let channel = dial(&ca, worker(7), &follower).await;
     let status = call(&channel, HEARTBEAT).await.expect_err("removed");
     assert_eq!(status.code(), Code::PermissionDenied);
@@ -228,6 +227,186 @@ async fn once_a_leader_was_found_dead_calls_wait_for_the_next_one() {
     assert_eq!(answer.header("x-served-by"), node(NEXT).to_string());
 }
 
+/// A follower of a leader that takes calls and never answers them.
+async fn silent_pair(ca: &RootCa) -> (Running, tokio::sync::watch::Receiver<u32>, Running) {
+    let (silent, taken) = serve_silently(shared(ca, manager(LEADER)), Leader::Here).await;
+    let follows = View::follows(LEADER, silent.addr);
+    let follower = serve(shared(ca, manager(FOLLOWER)), follows).await;
+    (silent, taken, follower)
+}
+
+#[tokio::test]
+async fn a_question_to_a_leader_that_fell_silent_is_answered_by_the_next_one() {
+    const NEXT: u128 = 3;
+    let ca = authority();
+    let (_silent, mut taken, follower) = silent_pair(&ca).await;
+    let next = serve(shared(&ca, manager(NEXT)), Leader::Here).await;
+    let channel = dial(&ca, manager(7), &follower).await;
+    let elected = async {
+        taken.wait_for(|count| *count > 0).await.expect("taken");
+        let follows = View::follows(NEXT, next.addr);
+        follower.view.leader.send_replace(follows);
+    };
+    let body = Body::new(http_body_util::Full::new(Bytes::from_static(b"question")));
+    let asked = send(&channel, request(LIST_NODES, body));
+    let start = Instant::now();
+    let (answer, ()) = tokio::join!(asked, elected);
+    let answer = answer.expect("answered");
+    assert_eq!(answer.header("x-served-by"), node(NEXT).to_string());
+    assert_eq!(answer.body, "question");
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "it waited for the silent leader"
+    );
+}
+
+#[tokio::test]
+async fn a_change_sent_to_a_leader_that_fell_silent_is_given_up_at_once_and_never_repeated() {
+    const NEXT: u128 = 3;
+    let ca = authority();
+    let (_silent, mut taken, follower) = silent_pair(&ca).await;
+    let (next, taken_by_next) = serve_silently(shared(&ca, manager(NEXT)), Leader::Here).await;
+    let channel = dial(&ca, manager(7), &follower).await;
+    let elected = async {
+        taken.wait_for(|count| *count > 0).await.expect("taken");
+        let follows = View::follows(NEXT, next.addr);
+        follower.view.leader.send_replace(follows);
+    };
+    let start = Instant::now();
+    let (answer, ()) = tokio::join!(call(&channel, CREATE_CONFIG), elected);
+    let status = answer.expect_err("nobody knows whether it was done");
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("may or may not"), "{status}");
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "it waited for the silent leader"
+    );
+    assert_eq!(*taken_by_next.borrow(), 0);
+}
+
+#[tokio::test]
+async fn a_leader_of_a_newer_term_is_asked_anew_although_it_is_the_same_node() {
+    let ca = authority();
+    let (_silent, mut taken, follower) = silent_pair(&ca).await;
+    let again = serve(shared(&ca, manager(LEADER)), Leader::Here).await;
+    let channel = dial(&ca, manager(7), &follower).await;
+    let elected = async {
+        taken.wait_for(|count| *count > 0).await.expect("taken");
+        let Leader::Elsewhere(mut address) = View::follows(LEADER, again.addr) else {
+            panic!("it follows");
+        };
+        address.term += 1;
+        follower
+            .view
+            .leader
+            .send_replace(Leader::Elsewhere(address));
+    };
+    let (answer, ()) = tokio::join!(call(&channel, LIST_NODES), elected);
+    assert_eq!(
+        answer.expect("answered").header("x-served-by"),
+        node(LEADER).to_string()
+    );
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_machine_without_power_to_be_dialled() {
+    const NEXT: u128 = 3;
+    let ca = authority();
+    // It takes connections and says nothing, so that a handshake takes until its limit.
+    let dark = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("bind");
+    let follows = View::follows(LEADER, dark.local_addr().expect("bound"));
+    let follower = serve(shared(&ca, manager(FOLLOWER)), follows).await;
+    let next = serve(shared(&ca, manager(NEXT)), Leader::Here).await;
+    let channel = dial(&ca, worker(7), &follower).await;
+    let elected = async {
+        let _taken = dark.accept().await.expect("dialled");
+        let follows = View::follows(NEXT, next.addr);
+        follower.view.leader.send_replace(follows);
+        tokio::time::timeout(Duration::from_secs(2), call(&channel, HEARTBEAT)).await
+    };
+    let (first, second) = tokio::join!(call(&channel, HEARTBEAT), elected);
+    assert_eq!(
+        first.expect("answered").header("x-served-by"),
+        node(NEXT).to_string()
+    );
+    second
+        .expect("nobody holds up the others")
+        .expect("answered");
+}
+
+#[tokio::test]
+async fn a_call_passed_to_a_manager_that_has_won_and_does_not_serve_yet_waits_for_it() {
+    let ca = authority();
+    let (winner, follower) = pair(&ca).await;
+    winner.view.leader.send_replace(Leader::Unknown);
+    for method in [HEARTBEAT, LIST_NODES] {
+        let channel = dial(&ca, manager(7), &follower).await;
+        let waiting = winner.view.leader.receiver_count();
+        let serves = async {
+            let held = || async { (winner.view.leader.receiver_count() > waiting).then_some(()) };
+            eventually("the call is held", held).await;
+            winner.view.leader.send_replace(Leader::Here);
+        };
+        let (answer, ()) = tokio::join!(call(&channel, method), serves);
+        let answer = answer.expect("answered");
+        assert_eq!(answer.header("x-served-by"), node(LEADER).to_string());
+        assert_eq!(answer.header("x-forwarded-by"), node(FOLLOWER).to_string());
+        winner.view.leader.send_replace(Leader::Unknown);
+    }
+}
+
+#[tokio::test]
+async fn streams_of_a_manager_end_when_it_is_demoted_and_of_a_node_when_it_is_removed() {
+    let ca = authority();
+    let (leader, follower) = pair(&ca).await;
+    for via in [&leader, &follower] {
+        for (method, gone, said) in [
+            (
+                SUBSCRIBE_LOGS,
+                Standing::Known(NodeRole::Worker),
+                "is not a manager any more",
+            ),
+            (HEARTBEAT, Standing::Removed, "was removed"),
+        ] {
+            let channel = dial(&ca, manager(7), via).await;
+            let (_sender, body) = open_stream_of(&channel, method).await;
+            // Another node's changes do not matter.
+            leader.view.set_standing(8, gone);
+            leader.view.set_standing(7, gone);
+            let status = end_of(body).await;
+            assert_eq!(status.code(), Code::PermissionDenied);
+            assert!(status.message().contains(said), "{status}");
+            leader
+                .view
+                .set_standing(7, Standing::Known(NodeRole::Manager));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_demoted_manager_keeps_what_a_worker_may_and_nothing_else() {
+    let ca = authority();
+    let (leader, follower) = pair(&ca).await;
+    leader
+        .view
+        .set_standing(7, Standing::Known(NodeRole::Worker));
+    for via in [&leader, &follower] {
+        let channel = dial(&ca, manager(7), via).await;
+        let answer = call(&channel, HEARTBEAT).await.expect("a worker may");
+        assert_eq!(answer.header("x-kind"), "Worker");
+        let status = call(&channel, LIST_NODES)
+            .await
+            .expect_err("a worker may not");
+        assert_eq!(status.code(), Code::PermissionDenied);
+        assert!(
+            status.message().contains("is not a manager any more"),
+            "{status}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_manager_that_wins_the_vote_answers_itself() {
     let ca = authority();
@@ -264,9 +443,13 @@ async fn two_managers_that_take_each_other_for_the_leader_do_not_loop() {
 
 /// An open stream through the follower, proven open.
 async fn open_stream(channel: &Channel) -> (mpsc::Sender<Bytes>, Body) {
+    open_stream_of(channel, HEARTBEAT).await
+}
+
+async fn open_stream_of(channel: &Channel, method: &str) -> (mpsc::Sender<Bytes>, Body) {
     let mut channel = channel.clone();
     let (sender, receiver) = mpsc::channel(1);
-    let request = request(HEARTBEAT, streamed(ReceiverStream::new(receiver)));
+    let request = request(method, streamed(ReceiverStream::new(receiver)));
     let response = channel
         .ready()
         .await
