@@ -34,7 +34,7 @@ fn some_order(items: &mut [usize], count: usize, good: &mut impl FnMut(&[usize])
         if some_order(items, count - 1, good) {
             return true;
         }
-        let other = if count % 2 == 0 { at } else { 0 };
+        let other = if count.is_multiple_of(2) { at } else { 0 };
         items.swap(other, count - 1);
     }
     false
@@ -217,10 +217,11 @@ proptest! {
     }
 }
 
+/// What is asked of a register, and an answer.
+type Asked = (RegisterInput, Option<RegisterOutput>);
+
 /// Plays operations on a register, each at a moment within its time, and keeps what it answers.
-fn played(
-    asked: Vec<((RegisterInput, Option<RegisterOutput>), (u64, u64), bool)>,
-) -> Vec<Operation<RegisterInput, RegisterOutput>> {
+fn played(asked: Vec<(Asked, (u64, u64), bool)>) -> Vec<Operation<RegisterInput, RegisterOutput>> {
     let mut at_moment: Vec<_> = asked
         .into_iter()
         .enumerate()
