@@ -2,7 +2,7 @@
 //!
 //! [`Scheduler`] is the leader's stage between PENDING and ASSIGNED. It keeps an index of nodes
 //! and of tasks that wait, follows it change by change, and answers [`Scheduler::plan`] with
-//! assignments. [`explain`] answers for one task what the scheduler would see now, from a state
+//! assignments. [`simulate`] rehearses what a declaration would lead to. [`explain`] answers for one task what the scheduler would see now, from a state
 //! alone. [`constraint`] reads placement constraints for everybody who needs them.
 //!
 //! Nothing here reads a clock, does I/O or changes a state; nothing here restarts or moves a task.
@@ -18,6 +18,7 @@ mod index;
 mod queue;
 mod requirements;
 mod scheduler;
+mod simulate;
 mod spread;
 
 #[cfg(test)]
@@ -27,3 +28,4 @@ mod tests;
 
 pub use filter::{FILTERS, Filter};
 pub use scheduler::{STEPS_MAX, Scheduler, TEXT_INTERVAL};
+pub use simulate::{Outcome, Simulation, simulate};

@@ -4,4 +4,5 @@ mod explaining;
 mod filters;
 mod properties;
 mod ranking;
+mod simulating;
 mod waiting;
