@@ -649,7 +649,7 @@ _swarmctl() {
             return 0
             ;;
         swarmctl__subcmd__cluster__subcmd__update)
-            opts="-s -h --task-history-limit --cert-expiry --dispatcher-heartbeat --snapshot-interval --max-snapshots --log-driver --log-opt --label-add --label-rm --autolock --socket --help"
+            opts="-s -h --task-history-limit --cert-expiry --dispatcher-heartbeat --snapshot-interval --max-snapshots --log-driver --log-opt --label-add --label-rm --strategy --preemption --autolock --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -689,6 +689,14 @@ _swarmctl() {
                     ;;
                 --label-rm)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --strategy)
+                    COMPREPLY=($(compgen -W "spread binpack random" -- "${cur}"))
+                    return 0
+                    ;;
+                --preemption)
+                    COMPREPLY=($(compgen -W "on off" -- "${cur}"))
                     return 0
                     ;;
                 --autolock)
@@ -2429,7 +2437,7 @@ _swarmctl() {
             return 0
             ;;
         swarmctl__subcmd__service__subcmd__create)
-            opts="-u -w -t -e -l -p -d -q -s -h --name --mode --env-file --replicas --max-concurrent --endpoint-mode --with-registry-auth --no-resolve-image --hostname --user --workdir --entrypoint --tty --init --read-only --stop-signal --stop-grace-period --isolation --credential-spec --oom-score-adj --log-driver --log-opt --health-cmd --health-interval --health-timeout --health-retries --health-start-period --health-start-interval --no-healthcheck --limit-cpu --limit-memory --limit-pids --reserve-cpu --reserve-memory --memory-swap --memory-swappiness --replicas-max-per-node --restart-condition --restart-delay --restart-max-attempts --restart-window --env --label --container-label --mount --publish --constraint --placement-pref --generic-resource --secret --config --network --host --dns --dns-option --dns-search --group --cap-add --cap-drop --sysctl --ulimit --update-parallelism --update-delay --update-monitor --update-failure-action --update-max-failure-ratio --update-order --rollback-parallelism --rollback-delay --rollback-monitor --rollback-failure-action --rollback-max-failure-ratio --rollback-order --detach --timeout --quiet --socket --help"
+            opts="-u -w -t -e -l -p -d -q -s -h --name --mode --env-file --replicas --max-concurrent --endpoint-mode --with-registry-auth --no-resolve-image --hostname --user --workdir --entrypoint --tty --init --read-only --stop-signal --stop-grace-period --isolation --credential-spec --oom-score-adj --log-driver --log-opt --health-cmd --health-interval --health-timeout --health-retries --health-start-period --health-start-interval --no-healthcheck --limit-cpu --limit-memory --limit-pids --reserve-cpu --reserve-memory --memory-swap --memory-swappiness --replicas-max-per-node --restart-condition --restart-delay --restart-max-attempts --restart-window --strategy --priority --rebalance --schedule --schedule-timezone --schedule-concurrency --schedule-missed --schedule-history --update-progress-deadline --env --label --container-label --mount --publish --constraint --affinity --depends-on --placement-pref --generic-resource --secret --config --network --host --dns --dns-option --dns-search --group --cap-add --cap-drop --sysctl --ulimit --update-parallelism --update-delay --update-monitor --update-failure-action --update-max-failure-ratio --update-order --rollback-parallelism --rollback-delay --rollback-monitor --rollback-failure-action --rollback-max-failure-ratio --rollback-order --detach --timeout --quiet --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2599,6 +2607,42 @@ _swarmctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --strategy)
+                    COMPREPLY=($(compgen -W "spread binpack random default" -- "${cur}"))
+                    return 0
+                    ;;
+                --priority)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rebalance)
+                    COMPREPLY=($(compgen -W "manual auto" -- "${cur}"))
+                    return 0
+                    ;;
+                --schedule)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schedule-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schedule-concurrency)
+                    COMPREPLY=($(compgen -W "allow forbid replace" -- "${cur}"))
+                    return 0
+                    ;;
+                --schedule-missed)
+                    COMPREPLY=($(compgen -W "skip once" -- "${cur}"))
+                    return 0
+                    ;;
+                --schedule-history)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --update-progress-deadline)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --env)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2632,6 +2676,14 @@ _swarmctl() {
                     return 0
                     ;;
                 --constraint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --affinity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --depends-on)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -3155,7 +3207,7 @@ _swarmctl() {
             return 0
             ;;
         swarmctl__subcmd__service__subcmd__update)
-            opts="-u -w -t -d -q -s -h --image --args --force --rollback --replicas --max-concurrent --endpoint-mode --with-registry-auth --no-resolve-image --hostname --user --workdir --entrypoint --tty --init --read-only --stop-signal --stop-grace-period --isolation --credential-spec --oom-score-adj --log-driver --log-opt --health-cmd --health-interval --health-timeout --health-retries --health-start-period --health-start-interval --no-healthcheck --limit-cpu --limit-memory --limit-pids --reserve-cpu --reserve-memory --memory-swap --memory-swappiness --replicas-max-per-node --restart-condition --restart-delay --restart-max-attempts --restart-window --env-add --env-rm --label-add --label-rm --container-label-add --container-label-rm --mount-add --mount-rm --publish-add --publish-rm --constraint-add --constraint-rm --placement-pref-add --placement-pref-rm --generic-resource-add --generic-resource-rm --secret-add --secret-rm --config-add --config-rm --network-add --network-rm --host-add --host-rm --dns-add --dns-rm --dns-option-add --dns-option-rm --dns-search-add --dns-search-rm --group-add --group-rm --cap-add --cap-drop --sysctl-add --sysctl-rm --ulimit-add --ulimit-rm --update-parallelism --update-delay --update-monitor --update-failure-action --update-max-failure-ratio --update-order --rollback-parallelism --rollback-delay --rollback-monitor --rollback-failure-action --rollback-max-failure-ratio --rollback-order --detach --timeout --quiet --socket --help"
+            opts="-u -w -t -d -q -s -h --image --args --force --rollback --replicas --max-concurrent --endpoint-mode --with-registry-auth --no-resolve-image --hostname --user --workdir --entrypoint --tty --init --read-only --stop-signal --stop-grace-period --isolation --credential-spec --oom-score-adj --log-driver --log-opt --health-cmd --health-interval --health-timeout --health-retries --health-start-period --health-start-interval --no-healthcheck --limit-cpu --limit-memory --limit-pids --reserve-cpu --reserve-memory --memory-swap --memory-swappiness --replicas-max-per-node --restart-condition --restart-delay --restart-max-attempts --restart-window --strategy --priority --rebalance --schedule --schedule-timezone --schedule-concurrency --schedule-missed --schedule-history --update-progress-deadline --env-add --env-rm --label-add --label-rm --container-label-add --container-label-rm --mount-add --mount-rm --publish-add --publish-rm --constraint-add --constraint-rm --affinity-add --affinity-rm --depends-on-add --depends-on-rm --placement-pref-add --placement-pref-rm --generic-resource-add --generic-resource-rm --secret-add --secret-rm --config-add --config-rm --network-add --network-rm --host-add --host-rm --dns-add --dns-rm --dns-option-add --dns-option-rm --dns-search-add --dns-search-rm --group-add --group-rm --cap-add --cap-drop --sysctl-add --sysctl-rm --ulimit-add --ulimit-rm --update-parallelism --update-delay --update-monitor --update-failure-action --update-max-failure-ratio --update-order --rollback-parallelism --rollback-delay --rollback-monitor --rollback-failure-action --rollback-max-failure-ratio --rollback-order --detach --timeout --quiet --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3321,6 +3373,42 @@ _swarmctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --strategy)
+                    COMPREPLY=($(compgen -W "spread binpack random default" -- "${cur}"))
+                    return 0
+                    ;;
+                --priority)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rebalance)
+                    COMPREPLY=($(compgen -W "manual auto" -- "${cur}"))
+                    return 0
+                    ;;
+                --schedule)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schedule-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schedule-concurrency)
+                    COMPREPLY=($(compgen -W "allow forbid replace" -- "${cur}"))
+                    return 0
+                    ;;
+                --schedule-missed)
+                    COMPREPLY=($(compgen -W "skip once" -- "${cur}"))
+                    return 0
+                    ;;
+                --schedule-history)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --update-progress-deadline)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --env-add)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -3366,6 +3454,22 @@ _swarmctl() {
                     return 0
                     ;;
                 --constraint-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --affinity-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --affinity-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --depends-on-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --depends-on-rm)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

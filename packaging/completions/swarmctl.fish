@@ -100,12 +100,30 @@ any\t''"
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l restart-delay -d 'Pause before a task is replaced (default 5s)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l restart-max-attempts -d 'Replacements before giving up (0 for no limit)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l restart-window -d 'Time within which replacements are counted' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l strategy -d 'How nodes are ranked: fewest tasks first, fullest first, any, or as the cluster says' -r -f -a "spread\t''
+binpack\t''
+random\t''
+default\t''"
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l priority -d 'From 0 to 100; a higher one may displace lower ones where the cluster allows preemption' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l rebalance -d 'Whether tasks move to nodes that joined later' -r -f -a "manual\t''
+auto\t''"
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l schedule -d 'Run the job by this cron expression, such as "*/5 * * * *" ("none" to stop that)' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l schedule-timezone -d 'Time zone of the schedule, such as Europe/Berlin (default UTC)' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l schedule-concurrency -d 'What happens when a run is due and the one before is not over (default forbid)' -r -f -a "allow\t''
+forbid\t''
+replace\t''"
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l schedule-missed -d 'What happens with runs that were due while no manager led (default once)' -r -f -a "skip\t''
+once\t''"
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l schedule-history -d 'Finished runs whose tasks are kept (default 3)' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l update-progress-deadline -d 'Longest time an update may go without progress (0s for ever)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -s e -l env -d 'Environment variable' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -s l -l label -d 'Label of the service' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l container-label -d 'Label of the containers' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l mount -d 'Mount, such as type=bind,source=/a,target=/b' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -s p -l publish -d 'Published port, such as 8080:80 or target=80,mode=host' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l constraint -d 'Placement constraint, such as node.role==worker' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l affinity -d 'Affinity, such as service==db, image!=~batch or task!=web.1 (with ~: if possible)' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l depends-on -d 'Service that must be healthy (or completed) before this one starts' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l placement-pref -d 'Placement preference, such as spread=node.labels.zone' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l generic-resource -d 'Generic resource to set aside' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l secret -d 'Secret, by name or source=…,target=…' -r
@@ -191,6 +209,22 @@ any\t''"
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l restart-delay -d 'Pause before a task is replaced (default 5s)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l restart-max-attempts -d 'Replacements before giving up (0 for no limit)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l restart-window -d 'Time within which replacements are counted' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l strategy -d 'How nodes are ranked: fewest tasks first, fullest first, any, or as the cluster says' -r -f -a "spread\t''
+binpack\t''
+random\t''
+default\t''"
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l priority -d 'From 0 to 100; a higher one may displace lower ones where the cluster allows preemption' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l rebalance -d 'Whether tasks move to nodes that joined later' -r -f -a "manual\t''
+auto\t''"
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l schedule -d 'Run the job by this cron expression, such as "*/5 * * * *" ("none" to stop that)' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l schedule-timezone -d 'Time zone of the schedule, such as Europe/Berlin (default UTC)' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l schedule-concurrency -d 'What happens when a run is due and the one before is not over (default forbid)' -r -f -a "allow\t''
+forbid\t''
+replace\t''"
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l schedule-missed -d 'What happens with runs that were due while no manager led (default once)' -r -f -a "skip\t''
+once\t''"
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l schedule-history -d 'Finished runs whose tasks are kept (default 3)' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l update-progress-deadline -d 'Longest time an update may go without progress (0s for ever)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l env-add -d 'Add or replace: environment variable' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l env-rm -d 'Remove: environment variable' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l label-add -d 'Add or replace: label of the service' -r
@@ -203,6 +237,10 @@ complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_se
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l publish-rm -d 'Remove: published port, such as 8080:80 or target=80,mode=host' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l constraint-add -d 'Add or replace: placement constraint, such as node.role==worker' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l constraint-rm -d 'Remove: placement constraint, such as node.role==worker' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l affinity-add -d 'Add or replace: affinity, such as service==db, image!=~batch or task!=web.1 (with ~: if possible)' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l affinity-rm -d 'Remove: affinity, such as service==db, image!=~batch or task!=web.1 (with ~: if possible)' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l depends-on-add -d 'Add or replace: service that must be healthy (or completed) before this one starts' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l depends-on-rm -d 'Remove: service that must be healthy (or completed) before this one starts' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l placement-pref-add -d 'Add or replace: placement preference, such as spread=node.labels.zone' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l placement-pref-rm -d 'Remove: placement preference, such as spread=node.labels.zone' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l generic-resource-add -d 'Add or replace: generic resource to set aside' -r
@@ -419,6 +457,11 @@ complete -c swarmctl -n "__fish_swarmctl_using_subcommand cluster; and __fish_se
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand cluster; and __fish_seen_subcommand_from update" -l log-opt -d 'Option of that logging driver' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand cluster; and __fish_seen_subcommand_from update" -l label-add -d 'Add or replace a label of the cluster' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand cluster; and __fish_seen_subcommand_from update" -l label-rm -d 'Remove a label of the cluster' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand cluster; and __fish_seen_subcommand_from update" -l strategy -d 'How nodes are ranked for services that do not say' -r -f -a "spread\t''
+binpack\t''
+random\t''"
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand cluster; and __fish_seen_subcommand_from update" -l preemption -d 'Whether a service may displace one of lower priority' -r -f -a "on\t''
+off\t''"
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand cluster; and __fish_seen_subcommand_from update" -l autolock -d 'Lock managers when they restart' -r -f -a "true\t''
 false\t''"
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand cluster; and __fish_seen_subcommand_from update" -s s -l socket -d 'Control socket of the manager on this machine' -r -F

@@ -147,6 +147,11 @@ mod tests {
             ("--update-max-failure-ratio", "2"),
             ("--restart-condition", "always"),
             ("--mode", "both"),
+            ("--strategy", "fair"),
+            ("--priority", "101"),
+            ("--schedule-concurrency", "maybe"),
+            ("--rebalance", "always"),
+            ("--update-progress-deadline", "soon"),
         ] {
             let line = format!("{flag}={value}");
             let error = Cli::try_parse_from(["swarmctl", "service", "create", &line, "nginx"]);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use types::options::ClusterOptions;
 use wire::api::{self, ClusterSpec};
 
 use super::the_cluster;
@@ -41,6 +42,12 @@ pub struct UpdateArgs {
     /// Remove a label of the cluster
     #[arg(long, value_name = "KEY")]
     label_rm: Vec<String>,
+    /// How nodes are ranked for services that do not say
+    #[arg(long, value_name = "STRATEGY", value_parser = ["spread", "binpack", "random"])]
+    strategy: Option<String>,
+    /// Whether a service may displace one of lower priority
+    #[arg(long, value_name = "SWITCH", value_parser = ["on", "off"])]
+    preemption: Option<String>,
     /// Lock managers when they restart
     #[arg(long, value_name = "BOOL")]
     autolock: Option<bool>,
@@ -106,14 +113,27 @@ fn changed(mut spec: ClusterSpec, args: &UpdateArgs) -> Result<ClusterSpec> {
         };
         spec.task_defaults.get_or_insert_default().log_driver = Some(driver);
     }
-    if args.label_add.is_empty() && args.label_rm.is_empty() {
-        return Ok(spec);
-    }
+    labels(&mut spec, args)?;
+    Ok(spec)
+}
+
+/// Labels of the user, and the options that labels carry.
+fn labels(spec: &mut ClusterSpec, args: &UpdateArgs) -> Result<()> {
     let labels = &mut spec.annotations.get_or_insert_default().labels;
     args.label_rm
         .iter()
         .for_each(|key| drop(labels.remove(key)));
     let refuse = |why| CliError::flag("label-add", &args.label_add.join(" "), why);
     labels.extend(keyed::labels(&args.label_add).map_err(refuse)?);
-    Ok(spec)
+    let mut options =
+        ClusterOptions::take(labels).map_err(|e| CliError::flag("label-add", &e.key, e.problem))?;
+    if let Some(name) = &args.strategy {
+        let refuse = |why: String| CliError::flag("strategy", name, why);
+        options.strategy = name.parse().map_err(refuse)?;
+    }
+    if let Some(switch) = &args.preemption {
+        options.preemption = switch == "on";
+    }
+    options.put(labels);
+    Ok(())
 }

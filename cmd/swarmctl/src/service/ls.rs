@@ -16,7 +16,7 @@ use crate::out::listing::{ListArgs, Listing, Row};
 use crate::parse::filter::Filters;
 use crate::parse::port;
 use crate::resolve::Named;
-use crate::spec::mode;
+use crate::spec::{mode, options};
 use crate::task::rows::short;
 
 /// Flags of `service ls`.
@@ -73,10 +73,10 @@ fn listing(
     let row = |service: &Service| {
         let ports = service.endpoint.as_ref().map_or(&[][..], |e| &e.ports);
         let ports: Vec<_> = ports.iter().map(port::shown).collect();
-        let labels = service.spec.as_ref().and_then(|s| s.annotations.as_ref());
+        let labels = service.spec.as_ref().map(|s| options::read(s).1);
         let labels: Vec<_> = labels
             .iter()
-            .flat_map(|a| &a.labels)
+            .flatten()
             .map(|(key, value)| format!("{key}={value}"))
             .collect();
         let id = if no_trunc {

@@ -11,9 +11,9 @@ use crate::parse::reference::Ids;
 use crate::parse::words;
 use crate::spec::args::SpecArgs;
 use crate::spec::build::{self, Changes, container_mut};
-use crate::spec::edit;
 use crate::spec::lists::UpdateLists;
 use crate::spec::policy::Policies;
+use crate::spec::{edit, options};
 use crate::wait::{self, WaitArgs};
 use crate::{out, resolve};
 
@@ -86,7 +86,9 @@ impl UpdateArgs {
             task: Some(task),
             ..Default::default()
         };
-        edit::apply(&mut spec, &self.lists.0, &Ids::default())
+        edit::apply(&mut spec, &self.lists.0, &Ids::default())?;
+        let labels = &mut spec.annotations.get_or_insert_default().labels;
+        options::lists(labels, &self.lists.0).map(drop)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The cluster object as JSON. Join tokens are left out: `join-token` shows them.
 
 use serde_json::{Value, json};
+use types::options::ClusterOptions;
 use wire::api::{Cluster, ClusterSpec};
 
 use super::{Fields, annotations, begin, driver, nanos};
@@ -50,7 +51,14 @@ fn spec(spec: &ClusterSpec) -> Value {
         .as_ref()
         .and_then(|d| d.log_driver.as_ref());
     let locked = spec.encryption_config.is_some_and(|e| e.auto_lock_managers);
-    annotations(spec.annotations.as_ref())
+    let mut named = spec.annotations.clone().unwrap_or_default();
+    let whole = named.labels.clone();
+    let options = ClusterOptions::take(&mut named.labels).unwrap_or_else(|_| {
+        // Written by a newer manager: shown as the labels that they are.
+        named.labels = whole;
+        ClusterOptions::default()
+    });
+    annotations(Some(&named))
         .maybe("Orchestration", orchestration)
         .maybe("Raft", raft)
         .maybe("Dispatcher", heartbeat)
@@ -60,5 +68,12 @@ fn spec(spec: &ClusterSpec) -> Value {
             log_driver.map(|d| json!({"LogDriver": driver(d)})),
         )
         .with("EncryptionConfig", json!({"AutoLockManagers": locked}))
+        .with("Options", cluster_options(&options))
         .done()
+}
+
+/// What goes beyond Docker's settings.
+fn cluster_options(options: &ClusterOptions) -> Value {
+    let preemption = if options.preemption { "on" } else { "off" };
+    json!({"Strategy": options.strategy.to_string(), "Preemption": preemption})
 }

@@ -1,12 +1,15 @@
 //! A service as JSON.
 
 use serde_json::{Value, json};
+use types::options::{Rebalance, Schedule, ServiceOptions};
 use wire::api::service_spec::Mode;
 use wire::api::{
-    Endpoint, EndpointSpec, PortConfig, Service, ServiceSpec, UpdateConfig, UpdateStatus,
+    Annotations, Endpoint, EndpointSpec, PortConfig, Service, ServiceSpec, UpdateConfig,
+    UpdateStatus,
 };
 
 use super::{Fields, annotations, begin, container, dashed, each, nanos, time};
+use crate::spec::options;
 
 /// The whole object.
 pub fn service(service: &Service) -> Value {
@@ -33,13 +36,55 @@ pub fn service(service: &Service) -> Value {
 }
 
 fn spec(spec: &ServiceSpec) -> Value {
-    annotations(spec.annotations.as_ref())
+    let (options, labels) = options::read(spec);
+    let named = Annotations {
+        labels,
+        ..spec.annotations.clone().unwrap_or_default()
+    };
+    annotations(Some(&named))
         .maybe("TaskTemplate", spec.task.as_ref().map(container::task_spec))
         .maybe("Mode", spec.mode.as_ref().map(mode))
         .maybe("UpdateConfig", spec.update.as_ref().map(policy))
         .maybe("RollbackConfig", spec.rollback.as_ref().map(policy))
         .maybe("EndpointSpec", spec.endpoint.as_ref().map(endpoint_spec))
+        .unless_empty("Options", service_options(&options))
         .done()
+}
+
+/// What goes beyond Docker's spec.
+fn service_options(options: &ServiceOptions) -> Value {
+    let texts = |items: Vec<String>| Value::from(items);
+    let depends_on = options.depends_on.iter().map(ToString::to_string).collect();
+    let moves_by_itself = options.rebalance != Rebalance::default();
+    let deadline = options
+        .progress_deadline
+        .map(|d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
+    Fields::default()
+        .maybe("Strategy", options.strategy.map(|s| s.to_string().into()))
+        .unless_empty("Priority", options.priority)
+        .unless_empty("Affinities", texts(options.affinities.clone()))
+        .unless_empty("DependsOn", texts(depends_on))
+        .maybe("Schedule", options.schedule.as_ref().map(schedule))
+        .maybe(
+            "Rebalance",
+            moves_by_itself.then(|| options.rebalance.to_string().into()),
+        )
+        .maybe("ProgressDeadline", deadline.map(Value::from))
+        .done()
+}
+
+fn schedule(schedule: &Schedule) -> Value {
+    let zone = match schedule.time_zone.as_str() {
+        "" => "UTC",
+        zone => zone,
+    };
+    json!({
+        "Cron": schedule.cron,
+        "TimeZone": zone,
+        "Concurrency": schedule.concurrency.to_string(),
+        "Missed": schedule.missed.to_string(),
+        "History": schedule.history,
+    })
 }
 
 fn mode(mode: &Mode) -> Value {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::options::OptionArgs;
 use crate::parse::scalar;
 
 /// How containers are made.
@@ -158,6 +159,8 @@ pub struct SpecArgs {
     pub resources: ResourceArgs,
     #[command(flatten)]
     pub restart: RestartArgs,
+    #[command(flatten)]
+    pub options: OptionArgs,
 }
 
 fn swap(text: &str) -> Result<i64, String> {

@@ -12,7 +12,7 @@ use wire::api::{
 use super::args::{ContainerArgs, ResourceArgs, RestartArgs, SpecArgs};
 use super::lists::Edits;
 use super::policy::Policies;
-use super::{container, edit, mode};
+use super::{container, edit, mode, options};
 use crate::error::{CliError, Result};
 use crate::parse::keyed;
 use crate::parse::reference::Ids;
@@ -104,7 +104,8 @@ pub fn update(spec: &mut ServiceSpec, changes: &Changes<'_>) -> Result<()> {
     if let Some(limit) = changes.spec.resources.limit_pids {
         container_spec.pids_limit = limit;
     }
-    edit::apply(spec, changes.edits, changes.ids)
+    edit::apply(spec, changes.edits, changes.ids)?;
+    options::apply(spec, &changes.spec.options, changes.edits)
 }
 
 /// The container of a task's spec.

@@ -20,6 +20,10 @@ pub enum List {
     Publish,
     /// Placement constraints.
     Constraint,
+    /// Affinities.
+    Affinity,
+    /// Services to wait for.
+    DependsOn,
     /// Placement preferences.
     Preference,
     /// Generic resources set aside.
@@ -92,7 +96,7 @@ const fn both_ways(flag: Flag) -> Flag {
     }
 }
 
-const FLAGS: [Flag; 20] = [
+const FLAGS: [Flag; 22] = [
     short(
         'e',
         flag(
@@ -143,6 +147,20 @@ const FLAGS: [Flag; 20] = [
         "CONSTRAINT",
         "CONSTRAINT",
         "placement constraint, such as node.role==worker",
+    ),
+    flag(
+        List::Affinity,
+        "affinity",
+        "AFFINITY",
+        "AFFINITY",
+        "affinity, such as service==db, image!=~batch or task!=web.1 (with ~: if possible)",
+    ),
+    flag(
+        List::DependsOn,
+        "depends-on",
+        "SERVICE[:CONDITION]",
+        "SERVICE",
+        "service that must be healthy (or completed) before this one starts",
     ),
     flag(
         List::Preference,

@@ -6,6 +6,7 @@ pub mod container;
 pub mod edit;
 pub mod lists;
 pub mod mode;
+pub mod options;
 pub mod policy;
 #[cfg(test)]
 mod tests;

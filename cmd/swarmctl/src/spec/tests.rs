@@ -316,3 +316,110 @@ fn a_bad_item_names_its_flag() {
         "{error}"
     );
 }
+
+fn labels(spec: &ServiceSpec) -> Vec<(&str, &str)> {
+    let labels = &spec.annotations.as_ref().unwrap().labels;
+    let pairs = labels.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+    pairs.collect()
+}
+
+#[test]
+fn options_travel_as_labels_and_updates_change_one_at_a_time() {
+    let spec = create(
+        "--strategy binpack --priority 7 --affinity service==db --depends-on db \
+         --rebalance auto --update-progress-deadline 90s --label tier=front",
+    );
+    let expected = [
+        ("swarm.affinity", "service==db"),
+        ("swarm.depends-on", "db:healthy"),
+        ("swarm.priority", "7"),
+        ("swarm.rebalance", "auto"),
+        ("swarm.strategy", "binpack"),
+        ("swarm.update.progress-deadline", "90000ms"),
+        ("tier", "front"),
+    ];
+    assert_eq!(labels(&spec), expected);
+    let spec = update(
+        &spec,
+        "--strategy default --priority 0 --affinity-rm service==db --affinity-add image!=~x \
+         --depends-on-rm db --depends-on-add migrate:completed --rebalance manual",
+    );
+    let expected = [
+        ("swarm.affinity", "image!=~x"),
+        ("swarm.depends-on", "migrate:completed"),
+        ("swarm.update.progress-deadline", "90000ms"),
+        ("tier", "front"),
+    ];
+    assert_eq!(labels(&spec.unwrap()), expected);
+}
+
+#[test]
+fn a_schedule_is_set_changed_and_taken_away() {
+    let flags = "--schedule '*/5 * * * *' --schedule-timezone Europe/Berlin --schedule-history 1";
+    let spec = create_mode("replicated-job", flags).unwrap();
+    let value = |spec: &ServiceSpec, key: &str| {
+        let key = format!("swarm.schedule{key}");
+        labels(spec)
+            .iter()
+            .find(|(k, _)| *k == key)
+            .map(|(_, v)| (*v).to_owned())
+    };
+    assert_eq!(value(&spec, "").as_deref(), Some("*/5 * * * *"));
+    assert_eq!(value(&spec, ".time-zone").as_deref(), Some("Europe/Berlin"));
+    let spec = update(
+        &spec,
+        "--schedule-concurrency replace --schedule-missed skip",
+    )
+    .unwrap();
+    assert_eq!(value(&spec, "").as_deref(), Some("*/5 * * * *"));
+    assert_eq!(value(&spec, ".concurrency").as_deref(), Some("replace"));
+    assert_eq!(value(&spec, ".history").as_deref(), Some("1"));
+    let spec = update(&spec, "--schedule none").unwrap();
+    assert_eq!(labels(&spec), []);
+}
+
+#[test]
+fn bad_options_are_refused_with_their_flag() {
+    for (mode, flags, words) in [
+        (
+            "replicated",
+            "--depends-on db:up",
+            ["--depends-on", "healthy, completed"],
+        ),
+        (
+            "replicated",
+            "--depends-on a,b",
+            ["--depends-on", "repeat the flag"],
+        ),
+        (
+            "replicated",
+            "--affinity ''",
+            ["--affinity", "service==web"],
+        ),
+        (
+            "replicated",
+            "--schedule '* * * * *'",
+            ["--schedule", "--mode replicated-job"],
+        ),
+        (
+            "global-job",
+            "--schedule-history 2",
+            ["--schedule-history", "give --schedule too"],
+        ),
+        (
+            "replicated",
+            "--label swarm.strategy=fair",
+            ["--label", "spread, binpack, random"],
+        ),
+        (
+            "replicated",
+            "--label swarm.stratgy=spread",
+            ["--label", "no such option"],
+        ),
+    ] {
+        let error = create_mode(mode, flags).unwrap_err();
+        assert_eq!(error.exit_code(), crate::error::EXIT_USAGE);
+        let text = error.to_string();
+        assert!(words.iter().all(|w| text.contains(w)), "{flags}: {text}");
+    }
+}

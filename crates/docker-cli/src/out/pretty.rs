@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::human;
 
 /// Fields that hold nanoseconds.
-const DURATIONS: [&str; 11] = [
+const DURATIONS: [&str; 12] = [
     "Delay",
     "Monitor",
     "Window",
@@ -19,6 +19,7 @@ const DURATIONS: [&str; 11] = [
     "NodeCertExpiry",
     "HeartbeatPeriod",
     "Since",
+    "ProgressDeadline",
 ];
 
 /// The lines of an object; what is empty is left out.
