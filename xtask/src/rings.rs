@@ -14,6 +14,7 @@ const RINGS: [&[&str]; 4] = [
         "orchestrator",
         "scheduler",
         "allocator",
+        "calendar",
         "dispatcher",
         "consensus",
         "pki",
