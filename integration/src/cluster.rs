@@ -63,6 +63,8 @@ pub struct Node {
     pub stdout: PathBuf,
     /// Flags beyond those that every node has.
     pub flags: Vec<String>,
+    /// Environment of its next process beyond this one's.
+    pub environment: Vec<(String, String)>,
     child: Option<Child>,
 }
 
@@ -139,6 +141,14 @@ impl Cluster {
         Self::new(Binaries::built()?, "docker", Ground::Rig(rig))
     }
 
+    /// Nodes on the hosts of a rig with finished programs, for a benchmark.
+    ///
+    /// # Errors
+    /// If there is no room for their files.
+    pub fn on_rig_with(rig: Rig, binaries: Binaries, executor: &str) -> anyhow::Result<Self> {
+        Self::new(binaries, executor, Ground::Rig(rig))
+    }
+
     fn new(binaries: Binaries, executor: &str, ground: Ground) -> anyhow::Result<Self> {
         // Short: the path of a socket may have 107 bytes.
         let dir = tempfile::Builder::new()
@@ -182,6 +192,11 @@ impl Cluster {
         &self.nodes[node]
     }
 
+    /// A node, to be changed before its next process starts.
+    pub fn node_mut(&mut self, node: usize) -> &mut Node {
+        &mut self.nodes[node]
+    }
+
     /// The node with this host name.
     ///
     /// # Errors
@@ -207,6 +222,7 @@ impl Cluster {
             log: path(".log"),
             stdout: path(".out"),
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+            environment: Vec::new(),
             child: None,
             name,
         });
@@ -261,6 +277,14 @@ impl Cluster {
             },
         )?;
         self.wait_voters(first, managers)
+    }
+
+    /// How many managers vote, as this node knows it.
+    ///
+    /// # Errors
+    /// If it does not tell.
+    pub fn voters(&self, via: usize) -> anyhow::Result<usize> {
+        self.ctl_of(via).voters()
     }
 
     /// Waits until this many managers vote.
@@ -345,6 +369,7 @@ impl Cluster {
             }
         };
         let node = &self.nodes[node];
+        command.envs(node.environment.iter().map(|(k, v)| (k, v)));
         command.args(verb);
         command.arg("--state-dir").arg(&node.state_dir);
         if verb.first() == Some(&"leave") {

@@ -391,13 +391,17 @@ _swarmd() {
             return 0
             ;;
         swarmd__subcmd__leave)
-            opts="-f -h -V --state-dir --force --help --version"
+            opts="-f -h -V --state-dir --docker-host --force --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --docker-host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -29,7 +29,7 @@ complete -c swarmd -n "__fish_swarmd_needs_command" -s V -l version -d 'Print ve
 complete -c swarmd -n "__fish_swarmd_needs_command" -f -a "init" -d 'Found a cluster with this machine as its first manager'
 complete -c swarmd -n "__fish_swarmd_needs_command" -f -a "join" -d 'Join a cluster as a worker or a manager, whichever the token says'
 complete -c swarmd -n "__fish_swarmd_needs_command" -f -a "run" -d 'Go on where this machine was: after a restart or a reboot'
-complete -c swarmd -n "__fish_swarmd_needs_command" -f -a "leave" -d 'Make this stopped machine forget its cluster'
+complete -c swarmd -n "__fish_swarmd_needs_command" -f -a "leave" -d 'Stop the tasks of this stopped machine and make it forget its cluster'
 complete -c swarmd -n "__fish_swarmd_needs_command" -f -a "dev" -d 'Try it out: a throw-away cluster on this machine with a demo service'
 complete -c swarmd -n "__fish_swarmd_needs_command" -f -a "completion" -d 'Print completions for a shell'
 complete -c swarmd -n "__fish_swarmd_needs_command" -f -a "man" -d 'Write man pages'
@@ -41,7 +41,7 @@ complete -c swarmd -n "__fish_swarmd_using_subcommand init" -l state-dir -d 'Dir
 complete -c swarmd -n "__fish_swarmd_using_subcommand init" -l listen-addr -d 'Address the manager listens on, IP:PORT [default: 0.0.0.0:2377]' -r
 complete -c swarmd -n "__fish_swarmd_using_subcommand init" -l advertise-addr -d 'Address at which others reach the manager, HOST[:PORT] [default: this machine\'s own]' -r
 complete -c swarmd -n "__fish_swarmd_using_subcommand init" -l control-socket -d 'Unix socket for swarmctl' -r -F
-complete -c swarmd -n "__fish_swarmd_using_subcommand init" -l executor -d 'What runs tasks: Docker Engine, processes of this machine, or pretence for tests' -r -f -a "auto\t'Docker Engine where one answers, else processes'
+complete -c swarmd -n "__fish_swarmd_using_subcommand init" -l executor -d 'What runs tasks: Docker Engine, processes of this machine, or pretence for tests. `auto` chooses when the node founds or joins, and stays with it' -r -f -a "auto\t'Docker Engine where one answers, else processes'
 docker\t'Containers of the Docker Engine'
 process\t'Child processes'
 sim\t'Nothing at all: tasks are pretended'"
@@ -63,7 +63,7 @@ complete -c swarmd -n "__fish_swarmd_using_subcommand join" -l state-dir -d 'Dir
 complete -c swarmd -n "__fish_swarmd_using_subcommand join" -l listen-addr -d 'Address the manager listens on, IP:PORT [default: 0.0.0.0:2377]' -r
 complete -c swarmd -n "__fish_swarmd_using_subcommand join" -l advertise-addr -d 'Address at which others reach the manager, HOST[:PORT] [default: this machine\'s own]' -r
 complete -c swarmd -n "__fish_swarmd_using_subcommand join" -l control-socket -d 'Unix socket for swarmctl' -r -F
-complete -c swarmd -n "__fish_swarmd_using_subcommand join" -l executor -d 'What runs tasks: Docker Engine, processes of this machine, or pretence for tests' -r -f -a "auto\t'Docker Engine where one answers, else processes'
+complete -c swarmd -n "__fish_swarmd_using_subcommand join" -l executor -d 'What runs tasks: Docker Engine, processes of this machine, or pretence for tests. `auto` chooses when the node founds or joins, and stays with it' -r -f -a "auto\t'Docker Engine where one answers, else processes'
 docker\t'Containers of the Docker Engine'
 process\t'Child processes'
 sim\t'Nothing at all: tasks are pretended'"
@@ -84,7 +84,7 @@ complete -c swarmd -n "__fish_swarmd_using_subcommand run" -l state-dir -d 'Dire
 complete -c swarmd -n "__fish_swarmd_using_subcommand run" -l listen-addr -d 'Address the manager listens on, IP:PORT [default: 0.0.0.0:2377]' -r
 complete -c swarmd -n "__fish_swarmd_using_subcommand run" -l advertise-addr -d 'Address at which others reach the manager, HOST[:PORT] [default: this machine\'s own]' -r
 complete -c swarmd -n "__fish_swarmd_using_subcommand run" -l control-socket -d 'Unix socket for swarmctl' -r -F
-complete -c swarmd -n "__fish_swarmd_using_subcommand run" -l executor -d 'What runs tasks: Docker Engine, processes of this machine, or pretence for tests' -r -f -a "auto\t'Docker Engine where one answers, else processes'
+complete -c swarmd -n "__fish_swarmd_using_subcommand run" -l executor -d 'What runs tasks: Docker Engine, processes of this machine, or pretence for tests. `auto` chooses when the node founds or joins, and stays with it' -r -f -a "auto\t'Docker Engine where one answers, else processes'
 docker\t'Containers of the Docker Engine'
 process\t'Child processes'
 sim\t'Nothing at all: tasks are pretended'"
@@ -100,7 +100,8 @@ complete -c swarmd -n "__fish_swarmd_using_subcommand run" -s d -l detach -d 'Re
 complete -c swarmd -n "__fish_swarmd_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c swarmd -n "__fish_swarmd_using_subcommand run" -s V -l version -d 'Print version'
 complete -c swarmd -n "__fish_swarmd_using_subcommand leave" -l state-dir -d 'Directory of everything the node keeps' -r -F
-complete -c swarmd -n "__fish_swarmd_using_subcommand leave" -s f -l force -d 'Leave although this machine is a manager'
+complete -c swarmd -n "__fish_swarmd_using_subcommand leave" -l docker-host -d 'Docker Engine that runs its tasks [default: as before]' -r
+complete -c swarmd -n "__fish_swarmd_using_subcommand leave" -s f -l force -d 'Leave although this machine is a manager, or its tasks cannot be stopped'
 complete -c swarmd -n "__fish_swarmd_using_subcommand leave" -s h -l help -d 'Print help'
 complete -c swarmd -n "__fish_swarmd_using_subcommand leave" -s V -l version -d 'Print version'
 complete -c swarmd -n "__fish_swarmd_using_subcommand dev" -l managers -d 'Managers' -r
@@ -122,7 +123,7 @@ complete -c swarmd -n "__fish_swarmd_using_subcommand man" -s V -l version -d 'P
 complete -c swarmd -n "__fish_swarmd_using_subcommand help; and not __fish_seen_subcommand_from init join run leave dev completion man help" -f -a "init" -d 'Found a cluster with this machine as its first manager'
 complete -c swarmd -n "__fish_swarmd_using_subcommand help; and not __fish_seen_subcommand_from init join run leave dev completion man help" -f -a "join" -d 'Join a cluster as a worker or a manager, whichever the token says'
 complete -c swarmd -n "__fish_swarmd_using_subcommand help; and not __fish_seen_subcommand_from init join run leave dev completion man help" -f -a "run" -d 'Go on where this machine was: after a restart or a reboot'
-complete -c swarmd -n "__fish_swarmd_using_subcommand help; and not __fish_seen_subcommand_from init join run leave dev completion man help" -f -a "leave" -d 'Make this stopped machine forget its cluster'
+complete -c swarmd -n "__fish_swarmd_using_subcommand help; and not __fish_seen_subcommand_from init join run leave dev completion man help" -f -a "leave" -d 'Stop the tasks of this stopped machine and make it forget its cluster'
 complete -c swarmd -n "__fish_swarmd_using_subcommand help; and not __fish_seen_subcommand_from init join run leave dev completion man help" -f -a "dev" -d 'Try it out: a throw-away cluster on this machine with a demo service'
 complete -c swarmd -n "__fish_swarmd_using_subcommand help; and not __fish_seen_subcommand_from init join run leave dev completion man help" -f -a "completion" -d 'Print completions for a shell'
 complete -c swarmd -n "__fish_swarmd_using_subcommand help; and not __fish_seen_subcommand_from init join run leave dev completion man help" -f -a "man" -d 'Write man pages'

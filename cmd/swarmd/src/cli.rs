@@ -27,7 +27,7 @@ pub enum Command {
     Join(JoinArgs),
     /// Go on where this machine was: after a restart or a reboot
     Run(RunArgs),
-    /// Make this stopped machine forget its cluster
+    /// Stop the tasks of this stopped machine and make it forget its cluster
     Leave(LeaveArgs),
     /// Try it out: a throw-away cluster on this machine with a demo service
     Dev(DevArgs),
@@ -72,7 +72,8 @@ pub struct NodeArgs {
     /// Unix socket for swarmctl
     #[arg(long, default_value = CONTROL_SOCKET, env = "SWARM_SOCKET", value_name = "PATH")]
     pub control_socket: PathBuf,
-    /// What runs tasks: Docker Engine, processes of this machine, or pretence for tests
+    /// What runs tasks: Docker Engine, processes of this machine, or pretence for tests. `auto`
+    /// chooses when the node founds or joins, and stays with it
     #[arg(long, value_enum, default_value = "auto")]
     pub executor: ExecutorKind,
     /// Docker Engine, unix:///PATH or tcp://HOST:PORT
@@ -130,7 +131,10 @@ pub struct LeaveArgs {
     /// Directory of everything the node keeps
     #[arg(long, default_value = STATE_DIR, env = "SWARMD_STATE_DIR")]
     pub state_dir: PathBuf,
-    /// Leave although this machine is a manager
+    /// Docker Engine that runs its tasks [default: as before]
+    #[arg(long, env = "DOCKER_HOST", value_name = "ADDRESS")]
+    pub docker_host: Option<String>,
+    /// Leave although this machine is a manager, or its tasks cannot be stopped
     #[arg(long, short)]
     pub force: bool,
 }

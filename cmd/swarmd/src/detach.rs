@@ -1,6 +1,8 @@
 //! `--detach`: the node runs in a child of its own session; this process returns when it is ready.
 
-use std::io::{BufRead, BufReader};
+use std::fs::{File, Permissions};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
@@ -13,6 +15,15 @@ const OWN_SESSION: &str = "SWARMD_OWN_SESSION";
 
 /// File of the state directory that takes the log of a detached node.
 const LOG_FILE: &str = "swarmd.log";
+
+/// Mode of the state directory, as whoever opens it makes it.
+const STATE_DIR_MODE: u32 = 0o700;
+
+/// Mode of the log.
+const LOG_MODE: u32 = 0o600;
+
+/// Most of a child's log that is searched for the reason of its end.
+const REASON_BYTES_MAX: u64 = 1 << 20;
 
 /// Leaves the session of whoever started this process, if asked to.
 pub fn own_session_if_asked() {
@@ -29,15 +40,16 @@ pub fn is_child() -> bool {
 }
 
 /// Starts this very command in the background, repeats what it says and returns when it is ready.
+/// A child that ends before is answered for: with its reason and its exit code.
 pub fn detach(state_dir: &Path) -> anyhow::Result<ExitCode> {
-    std::fs::create_dir_all(state_dir)
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(STATE_DIR_MODE)
+        .create(state_dir)
         .with_context(|| format!("cannot make {}", state_dir.display()))?;
     let path = state_dir.join(LOG_FILE);
-    let log = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&path);
-    let log = log.with_context(|| format!("cannot write {}", path.display()))?;
+    let mut log = open_log(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    let begin = log.seek(SeekFrom::End(0)).unwrap_or_default();
     let exe = std::env::current_exe().context("cannot find this program")?;
     let mut child = Command::new(exe)
         .args(std::env::args_os().skip(1))
@@ -56,15 +68,31 @@ pub fn detach(state_dir: &Path) -> anyhow::Result<ExitCode> {
         }
     }
     let status = child.wait().context("cannot wait for the child")?;
-    let why = last_line(&path).unwrap_or_else(|| status.to_string());
-    anyhow::bail!(
-        "{}; the log is {}",
-        why.trim_start_matches("swarmd: "),
-        path.display()
-    )
+    let why = reason(&path, begin).unwrap_or_else(|| status.to_string());
+    eprintln!("swarmd: {why}; the log is {}", path.display());
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(exit::FAILED, ExitCode::from))
 }
 
-fn last_line(path: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(path).ok()?;
-    text.lines().next_back().map(str::to_owned)
+/// The log tells what runs here and where: it is for the node's owner, also if it was made by an
+/// earlier release.
+fn open_log(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    let log = options
+        .create(true)
+        .append(true)
+        .mode(LOG_MODE)
+        .open(path)?;
+    log.set_permissions(Permissions::from_mode(LOG_MODE))?;
+    Ok(log)
+}
+
+/// The sentence that the child ended with, among what it wrote after `begin`.
+fn reason(path: &Path, begin: u64) -> Option<String> {
+    let mut log = File::open(path).ok()?;
+    log.seek(SeekFrom::Start(begin)).ok()?;
+    let mut text = String::new();
+    log.take(REASON_BYTES_MAX).read_to_string(&mut text).ok()?;
+    let said = text.lines().rev().find_map(|l| l.strip_prefix("swarmd: "));
+    said.or_else(|| text.lines().next_back()).map(str::to_owned)
 }

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use node::NodeError;
+
 /// Done.
 pub const DONE: ExitCode = ExitCode::SUCCESS;
 
@@ -11,4 +13,15 @@ pub const FAILED: ExitCode = ExitCode::FAILURE;
 /// Not converged in time.
 pub fn not_converged() -> ExitCode {
     ExitCode::from(3)
+}
+
+/// The node was removed from its cluster: starting it again cannot help.
+pub const REMOVED: u8 = 4;
+
+/// The code for an error.
+pub fn of(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref::<NodeError>() {
+        Some(NodeError::Removed { .. }) => ExitCode::from(REMOVED),
+        _ => FAILED,
+    }
 }

@@ -1,14 +1,30 @@
-//! `leave`: a stopped machine forgets its cluster.
+//! `leave`: a stopped machine ends its tasks and forgets its cluster.
 
 use std::process::ExitCode;
 
-use crate::cli::LeaveArgs;
-use crate::exit;
+use anyhow::Context;
 
-/// Forgets the cluster and says what was left.
+use crate::cli::LeaveArgs;
+use crate::{executors, exit};
+
+/// Ends the tasks, forgets the cluster and says what was left.
 pub fn leave(args: &LeaveArgs) -> anyhow::Result<ExitCode> {
-    let left = node::leave(&args.state_dir, args.force)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let left = runtime.block_on(async {
+        let executor = executors::of_stopped(&args.state_dir, args.docker_host.as_deref()).await;
+        let executor = executor.map_err(|error| format!("{error:#}"));
+        node::leave(&args.state_dir, args.force, executor).await
+    })?;
     println!("left cluster {}", left.cluster);
+    match (left.tasks_removed, &left.tasks_left) {
+        (_, Some(why)) => println!("its tasks may run on: {why}"),
+        (0, None) => {}
+        (1, None) => println!("1 task was stopped and removed"),
+        (n, None) => println!("{n} tasks were stopped and removed"),
+    }
     if let Some(path) = left.log_set_aside {
         println!("the replicated log was set aside in {path}");
     }

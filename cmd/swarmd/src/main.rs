@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("swarmd: {error:#}");
-            exit::FAILED
+            exit::of(&error)
         }
     }
 }

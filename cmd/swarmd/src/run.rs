@@ -1,16 +1,15 @@
 //! `init`, `join` and `run`: one node in the foreground.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use executor::Executor;
 use node::{Node, NodeConfig, Ready, Start};
 use tokio::signal::unix::{SignalKind, signal};
 use types::node::Availability;
 
 use crate::cli::{AvailabilityArg, Common, NodeArgs};
+use crate::executors::Chosen;
 use crate::{detach, executors, exit, logging};
 
 /// Everything must have ended by then; SIGTERM promises ten seconds.
@@ -32,13 +31,14 @@ pub fn node(common: Common, args: NodeArgs, start: Start) -> anyhow::Result<Exit
     code
 }
 
-fn config(args: NodeArgs, start: Start, executor: Arc<dyn Executor>) -> NodeConfig {
+fn config(args: NodeArgs, start: Start, chosen: Chosen) -> NodeConfig {
     NodeConfig {
         state_dir: args.state_dir,
         listen_addr: args.listen_addr,
         advertise_addr: args.advertise_addr,
         control_socket: args.control_socket,
-        executor,
+        executor: chosen.executor,
+        runner: chosen.runner,
         hostname: args.hostname,
         labels: args.labels.into_iter().collect(),
         availability: match args.availability {
@@ -54,8 +54,8 @@ fn config(args: NodeArgs, start: Start, executor: Arc<dyn Executor>) -> NodeConf
 async fn serve(args: NodeArgs, start: Start) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
-    let executor = executors::choose(&args).await?;
-    let mut node = Node::start(config(args, start, executor)).await?;
+    let chosen = executors::choose(&args, &start).await?;
+    let mut node = Node::start(config(args, start, chosen)).await?;
     let told = tokio::select! {
         ready = node.ready() => {
             announce(&ready?);

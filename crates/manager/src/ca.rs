@@ -8,10 +8,12 @@ use std::sync::Arc;
 use pki::csr::CheckedCsr;
 use pki::{CertificateOrder, JoinTokens, PrivateKeyPem, RootCa, Serial};
 use store::{Draft, State};
+use tonic::metadata::AsciiMetadataValue;
 use tonic::{Request, Response, Status};
 use transport::Caller;
 use types::node::{
-    Availability, Certificate, IssuanceState, Membership, NodeStatus, OWN_AGENT_LABEL,
+    Availability, Certificate, IssuanceState, MANAGER_TIME_KEY, Membership, NodeStatus,
+    OWN_AGENT_LABEL,
 };
 use types::{Annotations, Cluster, Meta, Node, NodeId, NodeRole, NodeSpec, defaults};
 use wire::api;
@@ -218,9 +220,10 @@ impl api::ca_server::Ca for CaApi {
         let state = self.ledger.state();
         let stored = state.cluster().map(|c| c.root_ca.ca_cert.clone());
         let pem = stored.unwrap_or_else(|| self.root_pem.to_vec());
-        Ok(Response::new(api::GetRootCaCertificateResponse {
-            certificate: pem,
-        }))
+        let mut reply = Response::new(api::GetRootCaCertificateResponse { certificate: pem });
+        let time = AsciiMetadataValue::from(clock::now().0);
+        reply.metadata_mut().insert(MANAGER_TIME_KEY, time);
+        Ok(reply)
     }
 
     async fn get_unlock_key(

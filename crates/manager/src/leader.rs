@@ -24,8 +24,9 @@ use crate::quorum::Quorum;
 use crate::roles;
 use crate::seed::{self, Seed};
 
-/// How often learners are tried for votes.
-const LEARNERS_PERIOD: Duration = Duration::from_millis(100);
+/// How often learners are tried for votes, while there are any. A new manager is ready only when
+/// it votes, which is to take less than 200 ms in all.
+const LEARNERS_PERIOD: Duration = Duration::from_millis(20);
 
 /// Proposals of the pipeline whose outcome is awaited; the ledger bounds what is in flight.
 const OUTCOMES_QUEUE: usize = 4_096;
@@ -235,10 +236,14 @@ async fn watch_outcomes(mut outcomes: mpsc::Receiver<Proposal>) {
 
 /// Makes voters of learners that have caught up. One that never does keeps none from voting.
 async fn promote_learners(handle: Handle) {
+    let mut status = handle.status();
     loop {
-        let learners: Vec<RaftId> = {
-            let status = handle.status_now();
-            status.membership.learners.iter().copied().collect()
+        let some = |s: &Arc<Status>| !s.membership.learners.is_empty();
+        let learners = status.wait_for(some).await;
+        let learners = learners.map(|s| s.membership.learners.iter().copied().collect());
+        let Ok(learners): Result<Vec<RaftId>, _> = learners else {
+            // The replica has ended, which ends the reign.
+            return std::future::pending().await;
         };
         for id in learners {
             // Once: a refusal is answered at once, and the next round asks again.

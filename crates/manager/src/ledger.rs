@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use types::Timestamp;
 
-use crate::clock;
+use crate::clock::Steady;
 use crate::quorum::BoxFuture;
 
 /// Changes kept for readers of the feeds: some six of the largest transactions, or seconds of
@@ -131,10 +131,9 @@ impl Drop for Followed {
 
 struct Leading {
     reign: Reign,
-    /// How far the newest transaction was ahead of this manager's clock when the reign began. A
-    /// reign goes on in the time of the one before, or what waits for a moment would wait for this
-    /// clock to catch up as well.
-    ahead: Duration,
+    /// The time of the reign: it goes on from that of the one before, or what waits for a moment
+    /// would wait for this machine's clock to catch up as well.
+    clock: Steady,
     view: Speculative,
     feed: History,
     /// Sizes of what is in flight, oldest first, and their sum.
@@ -145,7 +144,7 @@ struct Leading {
 impl Leading {
     /// The present moment of the reign.
     fn now(&self) -> Timestamp {
-        clock::now().plus(self.ahead)
+        self.clock.now()
     }
 
     /// Whether more than a part of what may be in flight is.
@@ -230,7 +229,7 @@ impl Ledger {
         let feed = History::new(state.version(), HISTORY_CHANGES_MAX);
         *leading = Some(Leading {
             reign,
-            ahead: state.time().since(clock::now()),
+            clock: Steady::from(state.time()),
             view: Speculative::new(reign.term, state),
             feed,
             sizes: VecDeque::new(),
@@ -431,7 +430,7 @@ impl Ledger {
                 let state = leading.view.head().clone();
                 return Some(Head {
                     state,
-                    ahead: leading.ahead,
+                    clock: leading.clock,
                     news: leading.feed.after(seen, usize::MAX),
                 });
             }
@@ -518,8 +517,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Head {
     /// Committed state plus everything in flight.
     pub state: State,
-    /// How far the time of the reign is ahead of the clock.
-    pub ahead: Duration,
+    /// The time of the reign.
+    pub clock: Steady,
     /// The commits since the version asked for.
     pub news: Resume,
 }

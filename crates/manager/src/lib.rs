@@ -28,6 +28,7 @@ pub mod progress;
 pub mod quorum;
 pub mod raft;
 pub mod roles;
+pub mod seat;
 pub mod seed;
 pub mod stages;
 pub mod view;

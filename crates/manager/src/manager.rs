@@ -30,6 +30,7 @@ use crate::machine::Machine;
 use crate::membership::MembershipApi;
 use crate::quorum::Quorum;
 use crate::raft::Raft;
+use crate::seat::Seat;
 use crate::seed::Seed;
 use crate::view::{View, follow_leader, follow_standings};
 use crate::watch::WatchApi;
@@ -384,6 +385,11 @@ impl Manager {
     /// What the replica is doing, and every change of it.
     pub fn status(&self) -> watch::Receiver<Arc<Status>> {
         self.handle.status()
+    }
+
+    /// Its place among the voters.
+    pub fn seat(&self) -> Seat {
+        Seat::new(self.handle.status())
     }
 
     /// Waits until this manager cannot go on: it was removed from the log, or its log failed.

@@ -4,13 +4,13 @@
 //! because the head's feed is handed to every stage before it plans. What is proposed becomes
 //! visible outside (to agents and API clients) only when it is committed.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use store::{Change, Plan, Resume, State};
 use tokio::sync::mpsc;
 use types::{Entropy, Timestamp};
 
-use crate::clock;
+use crate::clock::Steady;
 use crate::entropy::SystemEntropy;
 use crate::ledger::{Ledger, Proposal, Reign, deadline};
 
@@ -41,9 +41,9 @@ pub fn run(ledger: &Ledger, reign: Reign, make: &MakeStages, proposals: &mpsc::S
         reign,
         make,
         proposals,
-        stages: make(&head.state, clock::now().plus(head.ahead)),
+        stages: make(&head.state, head.clock.now()),
         seen: head.state.version(),
-        ahead: head.ahead,
+        clock: head.clock,
         head: head.state,
         wake_at: None,
         entropy: SystemEntropy,
@@ -65,7 +65,7 @@ struct Pass<'a> {
     stages: Vec<Box<dyn Stage>>,
     head: State,
     seen: u64,
-    ahead: Duration,
+    clock: Steady,
     wake_at: Option<Timestamp>,
     entropy: SystemEntropy,
 }
@@ -73,7 +73,7 @@ struct Pass<'a> {
 impl Pass<'_> {
     /// The present moment of the reign.
     fn now(&self) -> Timestamp {
-        clock::now().plus(self.ahead)
+        self.clock.now()
     }
 
     /// Takes in what changed, waiting for it until `due`. Returns false when the reign is over.

@@ -1,8 +1,8 @@
 //! What a node is told when it starts, and what it remembers of it.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, UdpSocket};
-use std::path::PathBuf;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agent::Peer;
@@ -50,6 +50,8 @@ pub struct NodeConfig {
     pub control_socket: PathBuf,
     /// Runs tasks.
     pub executor: Arc<dyn Executor>,
+    /// Which executor that is, remembered so that the node goes on with the same one.
+    pub runner: Runner,
     /// Host name to report; `None` leaves the executor's.
     pub hostname: Option<String>,
     /// Engine labels to report.
@@ -60,6 +62,16 @@ pub struct NodeConfig {
     pub start: Start,
     /// Where metrics are served, if anywhere.
     pub metrics_addr: Option<SocketAddr>,
+}
+
+/// What runs the tasks of a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Runner {
+    /// Name of the executor; empty if none was chosen yet.
+    pub executor: String,
+    /// Where its engine is, if it was named.
+    pub docker_host: Option<String>,
 }
 
 /// What a node remembers over a restart.
@@ -74,6 +86,9 @@ pub struct Memory {
     pub managers: BTreeMap<String, String>,
     /// The manager through which it joined, for the time before it is told of all of them.
     pub joined_through: String,
+    /// What runs its tasks: a node that had containers must not become one that runs processes
+    /// because its engine is late.
+    pub runner: Runner,
 }
 
 impl Memory {
@@ -90,6 +105,14 @@ impl Memory {
         Ok(stored
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             .unwrap_or_default())
+    }
+
+    /// What ran the tasks of the node in this directory, if there is one, without opening it: the
+    /// executor is chosen before the directory is locked.
+    pub fn runner_of(root: &Path) -> Option<Runner> {
+        let bytes = storage::read_small_file(&root.join(MEMORY_FILE)).ok()??;
+        let memory: Self = serde_json::from_slice(&bytes).ok()?;
+        Some(memory.runner).filter(|runner| !runner.executor.is_empty())
     }
 
     /// Addresses of managers, with the node where it is known.
@@ -144,6 +167,17 @@ impl Addresses {
             None => guess(listen, &config.start),
         };
         Ok(Self { listen, advertise })
+    }
+}
+
+impl Addresses {
+    /// Takes the manager's port.
+    ///
+    /// # Errors
+    /// If it cannot be had, saying why.
+    pub fn bind(&self) -> Result<TcpListener, NodeError> {
+        let bound = TcpListener::bind(self.listen);
+        Ok(bound.map_err(|e| transport::BindError::new(self.listen.to_string(), e))?)
     }
 }
 

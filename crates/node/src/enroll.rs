@@ -14,6 +14,7 @@ use wire::api::ca_client::CaClient;
 use wire::api::node_ca_client::NodeCaClient;
 
 use crate::error::NodeError;
+use crate::skew::Clocks;
 
 /// One RPC of the enrolment, as in SwarmKit.
 const CALL_MAX: Duration = Duration::from_secs(5);
@@ -35,9 +36,9 @@ fn refused(addr: &str, status: &tonic::Status) -> NodeError {
 async fn timely<T>(
     addr: &str,
     call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
-) -> Result<T, NodeError> {
+) -> Result<tonic::Response<T>, NodeError> {
     match tokio::time::timeout(CALL_MAX, call).await {
-        Ok(Ok(reply)) => Ok(reply.into_inner()),
+        Ok(Ok(reply)) => Ok(reply),
         Ok(Err(status)) => Err(refused(addr, &status)),
         Err(_) => Err(NodeError::Refused {
             addr: addr.to_owned(),
@@ -49,20 +50,23 @@ async fn timely<T>(
     }
 }
 
-/// Downloads the cluster's root and checks it against the token before anything trusts it.
+/// Downloads the cluster's root and checks it against the token before anything trusts it; also
+/// compares the clocks, before anything of this node is in the cluster.
 async fn download_root(addr: &str, token: &JoinToken) -> Result<RootBundle, NodeError> {
     let dialer = Dialer::root_download()?;
     let channel = dial(&dialer, addr).await?;
     let mut client = CaClient::new(channel);
-    let reply = timely(
-        addr,
-        client.get_root_ca_certificate(api::GetRootCaCertificateRequest {}),
-    )
-    .await?;
+    let request = api::GetRootCaCertificateRequest {};
+    let reply = timely(addr, client.get_root_ca_certificate(request)).await?;
+    let clocks = Clocks::of(reply.metadata());
+    let root = reply.into_inner().certificate;
     token
-        .check_root(&reply.certificate)
+        .check_root(&root)
         .map_err(|e| NodeError::Token(e.to_string()))?;
-    RootBundle::parse(&reply.certificate).map_err(identity)
+    if let Some(clocks) = clocks {
+        clocks.check().map_err(NodeError::Clock)?;
+    }
+    RootBundle::parse(&root).map_err(identity)
 }
 
 async fn dial(dialer: &Dialer, addr: &str) -> Result<Channel, NodeError> {
@@ -127,12 +131,13 @@ async fn obtain(
     let version = MetadataValue::from_static(env!("CARGO_PKG_VERSION"));
     asked.metadata_mut().insert(OWN_AGENT_LABEL, version);
     let issued = timely(addr, client.issue_node_certificate(asked)).await?;
+    let issued = issued.into_inner();
     for _ in 0..STATUS_ROUNDS_MAX {
         let asked = api::NodeCertificateStatusRequest {
             node_id: issued.node_id.clone(),
         };
         let reply = timely(addr, client.node_certificate_status(asked)).await?;
-        if let Some(chain) = signed(addr, reply, &csr)? {
+        if let Some(chain) = signed(addr, reply.into_inner(), &csr)? {
             return checked(roots, &chain, key);
         }
     }

@@ -1,5 +1,6 @@
 //! Why a node cannot start or go on. Each text says what was attempted, what is wrong, what to do.
 
+use crate::skew::Skew;
 use pki::files::CredentialsError;
 use storage::StateDirError;
 use transport::{BindError, DialError, ReplaceError};
@@ -94,19 +95,46 @@ pub enum NodeError {
     #[error("the manager of this node cannot go on: {0}")]
     ManagerFailed(String),
     /// The node was removed from its cluster.
-    #[error("this node was removed from the cluster; leave with `swarmd leave` and join again")]
-    Removed,
+    #[error(
+        "this node was removed from its cluster{}; `swarmd leave` makes it forget it, after which \
+         it can join again", left_behind(.tasks_left)
+    )]
+    Removed {
+        /// Tasks that could not be stopped and removed.
+        tasks_left: usize,
+    },
+    /// The clock is too far from those of the managers.
+    #[error(transparent)]
+    Clock(Skew),
     /// The agent cannot start.
     #[error("the agent cannot start: {0}")]
     Agent(String),
+    /// A node that is to leave may have tasks that cannot be stopped.
+    #[error(
+        "cannot leave cluster {cluster}: its tasks may run on, {why}; see to that, or give --force \
+         to leave them as they are"
+    )]
+    TasksLeft {
+        /// The cluster.
+        cluster: String,
+        /// What keeps them from being stopped.
+        why: String,
+    },
     /// The node was not ready in time.
-    #[error("the node was not ready within {secs} s: {waiting_for}")]
+    #[error("the node was not ready after {secs} s: {waiting_for}")]
     NotReady {
         /// How long it took.
         secs: u64,
         /// What was missing.
         waiting_for: String,
     },
+}
+
+fn left_behind(tasks: &usize) -> String {
+    match tasks {
+        0 => ", and its tasks were stopped".to_owned(),
+        n => format!(", but {n} of its tasks could not be stopped"),
+    }
 }
 
 fn advice(error: &CredentialsError) -> &'static str {

@@ -15,9 +15,10 @@ mod leave;
 mod metrics;
 mod node;
 mod serve;
+mod skew;
 mod supervisor;
 
-pub use config::{Addresses, Memory, NodeConfig, Start};
+pub use config::{Addresses, Memory, NodeConfig, Runner, Start};
 pub use error::NodeError;
-pub use leave::leave;
+pub use leave::{Left, leave};
 pub use node::{Node, Ready};

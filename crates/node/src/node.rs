@@ -1,27 +1,36 @@
 //! A node from its start to its end.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agent::{Agent, AgentState, Peer};
+use manager::seat::Seat;
 use manager::{Origin, clock};
 use pki::files::NodeCredentials;
 use storage::{LocalDb, OpenOutcome, StateDir};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use transport::{Credentials, Leader, LocalListener};
-use types::node::{NodeDescription, OWN_AGENT_LABEL};
+use types::node::NodeDescription;
 use types::{ClusterId, NodeId, NodeRole};
 
 use crate::config::{Addresses, Memory, NodeConfig, Start};
 use crate::connect::MemberConnect;
 use crate::error::NodeError;
 use crate::supervisor::Supervisor;
-use crate::{enroll, files, found, metrics};
+use crate::{enroll, files, found, metrics, skew};
 
 /// How long a new node may take to serve.
 const READY_MAX: Duration = Duration::from_secs(60);
+
+/// When a node that is not ready first says what it waits for: ten times what is usual.
+const NOTICE_AFTER: Duration = Duration::from_secs(2);
+
+/// How often it says so again.
+const NOTICE_PERIOD: Duration = Duration::from_secs(10);
 
 /// A node that serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +53,7 @@ pub struct Node {
     task: JoinHandle<Result<(), NodeError>>,
     state: watch::Receiver<AgentState>,
     leader: watch::Receiver<Leader>,
+    seat: Option<Seat>,
     tables: watch::Receiver<Option<Arc<manager::ledger::Ledger>>>,
     credentials: Arc<Credentials>,
     addresses: Addresses,
@@ -56,6 +66,8 @@ struct Beginning {
     credentials: NodeCredentials,
     origin: Option<Origin>,
     managers: Vec<Peer>,
+    /// The manager's port, taken before anything was made that would have to be undone.
+    port: Option<TcpListener>,
 }
 
 fn already(dir: &StateDir, action: &'static str) -> Result<(), NodeError> {
@@ -67,16 +79,6 @@ fn already(dir: &StateDir, action: &'static str) -> Result<(), NodeError> {
             cluster,
         }),
     }
-}
-
-/// Whether the manager's port can be had, before anything is made that would have to be undone.
-fn check_port(addresses: &Addresses) -> Result<(), NodeError> {
-    let listen = addresses.listen;
-    let failed = |e| transport::BindError::new(listen.to_string(), e);
-    std::net::TcpListener::bind(listen)
-        .map(drop)
-        .map_err(failed)?;
-    Ok(())
 }
 
 fn peer(addr: &str) -> Peer {
@@ -95,7 +97,7 @@ async fn begin(
     match &config.start {
         Start::Init => {
             already(dir, "init")?;
-            check_port(addresses)?;
+            let port = Some(addresses.bind()?);
             let founded = found::found(dir, config.availability)?;
             let managers = vec![peer(&addresses.advertise)];
             let origin = Some(Origin::Found(founded.seed));
@@ -103,14 +105,14 @@ async fn begin(
                 credentials: founded.node,
                 origin,
                 managers,
+                port,
             })
         }
         Start::Join { token, addr } => {
             already(dir, "join")?;
+            // A worker needs the port as soon as it is promoted.
+            let port = addresses.bind()?;
             let credentials = enroll::first(addr, token, config.availability).await?;
-            if credentials.identity.role == NodeRole::Manager {
-                check_port(addresses)?;
-            }
             files::store(dir, &credentials)?;
             dir.bind_cluster(&credentials.identity.cluster_id.to_string())?;
             let manager = credentials.identity.role == NodeRole::Manager;
@@ -119,13 +121,16 @@ async fn begin(
                 credentials,
                 origin,
                 managers: vec![peer(addr)],
+                port: manager.then_some(port),
             })
         }
-        Start::Run { force_new_cluster } => resume(dir, addresses, memory, *force_new_cluster),
+        Start::Run { force_new_cluster } => {
+            resume(dir, addresses, memory, *force_new_cluster).await
+        }
     }
 }
 
-fn resume(
+async fn resume(
     dir: &StateDir,
     addresses: &Addresses,
     memory: &Memory,
@@ -144,6 +149,11 @@ fn resume(
     // The files may have been taken from another node's directory.
     dir.bind_cluster(&credentials.identity.cluster_id.to_string())?;
     let mut managers: Vec<_> = memory.peers().collect();
+    if credentials.identity.role == NodeRole::Manager && !force {
+        let others = managers.iter().map(|peer| peer.addr.clone());
+        let others = others.filter(|addr| *addr != addresses.advertise);
+        skew::check_manager(others.collect()).await?;
+    }
     if managers.is_empty() {
         managers.push(peer(&addresses.advertise));
     }
@@ -152,6 +162,7 @@ fn resume(
         credentials,
         origin,
         managers,
+        port: None,
     })
 }
 
@@ -179,8 +190,6 @@ fn amend(
         }
         let labels = &mut description.engine.labels;
         labels.extend(config.labels.iter().map(|(k, v)| (k.clone(), v.clone())));
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        labels.insert(OWN_AGENT_LABEL.to_owned(), version);
         let current = credentials.current();
         let node = current.node();
         description.tls_info = node.chain.tls_info(&node.roots).ok();
@@ -208,6 +217,7 @@ impl Node {
         }
         memory.listen_addr = addresses.listen.to_string();
         memory.advertise_addr.clone_from(&addresses.advertise);
+        memory.runner.clone_from(&config.runner);
         memory.store(&dir)?;
         let credentials = Credentials::new(beginning.credentials)?;
         let config = Arc::new(config);
@@ -216,7 +226,7 @@ impl Node {
         let database = database(&dir)?;
         let (shared, creds, addrs) = (config.clone(), credentials.clone(), addresses.clone());
         let mut supervisor = Supervisor::new(dir, shared, creds, addrs, memory);
-        Box::pin(supervisor.begin(beginning.origin)).await?;
+        Box::pin(supervisor.begin(beginning.origin, beginning.port)).await?;
         let identity = credentials.identity();
         let subject = metrics::Subject {
             cluster: identity.cluster_id,
@@ -242,13 +252,14 @@ impl Node {
         }
         let stop = CancellationToken::new();
         let (state, leader) = (agent.state(), supervisor.leader_known());
-        let tables = supervisor.tables();
+        let (tables, seat) = (supervisor.tables(), supervisor.seat());
         let task = tokio::spawn(supervisor.run(agent, stop.clone()));
         Ok(Self {
             stop,
             task,
             state,
             leader,
+            seat,
             tables,
             credentials,
             addresses,
@@ -257,33 +268,28 @@ impl Node {
         })
     }
 
-    /// Waits until the node serves: its agent has a session, its manager knows a leader. A node
-    /// that resumes waits as long as it takes: the others may be down, and its tasks go on.
+    /// Waits until the node serves: its agent has a session, its manager knows a leader and votes.
+    /// While that takes its time, says what it waits for. A node that resumes waits as long as it
+    /// takes: the others may be down, and its tasks go on. So does a new manager as long as the
+    /// log keeps coming.
     ///
     /// # Errors
     /// If a new node takes too long, or the node ends before.
     pub async fn ready(&mut self) -> Result<Ready, NodeError> {
-        let (mut leader, mut state) = (self.leader.clone(), self.state.clone());
-        let served = async {
-            // What `wait_for` returns locks the value: it must not live on across the next wait.
-            let known = leader.wait_for(|l| *l != Leader::Unknown).await.is_ok();
-            let connected = |s: &AgentState| matches!(s, AgentState::Connected { .. });
-            let session = state.wait_for(connected).await.is_ok();
-            if !known || !session {
-                // The node has ended, which its task tells.
-                std::future::pending::<()>().await;
-            }
-        };
+        let (leader, state) = (self.leader.clone(), self.state.clone());
+        let served = served(leader, state, self.seat.clone());
         tokio::pin!(served);
+        let mut patience = Patience::new();
         loop {
             tokio::select! {
                 () = &mut served => break,
-                () = tokio::time::sleep(READY_MAX) => {
-                    let late = self.not_ready();
-                    if !self.resumed {
-                        return Err(late);
+                () = tokio::time::sleep_until(patience.next) => {
+                    let waiting_for = self.waiting_for();
+                    patience.pass(self.seat.as_ref());
+                    if patience.is_over() && !self.resumed {
+                        return Err(NodeError::NotReady { secs: READY_MAX.as_secs(), waiting_for });
                     }
-                    tracing::warn!("{late}; it goes on waiting");
+                    tracing::warn!(waiting_for, "not ready yet");
                 }
                 ended = &mut self.task => return Err(flatten(ended).err().unwrap_or_else(|| {
                     NodeError::ManagerFailed("it ended before it was ready".into())
@@ -307,8 +313,13 @@ impl Node {
         Some((tokens.worker.clone(), tokens.manager.clone()))
     }
 
-    fn not_ready(&self) -> NodeError {
-        let waiting_for = match (&*self.leader.borrow(), &*self.state.borrow()) {
+    /// What keeps the node from being ready.
+    fn waiting_for(&self) -> String {
+        let seat = self.seat.as_ref();
+        if let Some(why) = seat.and_then(|seat| seat.waits_for(&self.addresses.advertise)) {
+            return why;
+        }
+        match (&*self.leader.borrow(), &*self.state.borrow()) {
             (Leader::Unknown, _) => {
                 "no leader is known: a majority of the managers must run and reach each other"
                     .to_owned()
@@ -321,10 +332,6 @@ impl Node {
             ) => reason.clone(),
             (_, AgentState::Connecting { last: Some(why) }) => why.to_string(),
             _ => "the agent has no session with a manager".to_owned(),
-        };
-        NodeError::NotReady {
-            secs: READY_MAX.as_secs(),
-            waiting_for,
         }
     }
 
@@ -348,6 +355,56 @@ impl Node {
     pub async fn stop(self) -> Result<(), NodeError> {
         self.stop.cancel();
         flatten(self.task.await)
+    }
+}
+
+/// Done once the node serves. Never if it ends before, which its task tells.
+async fn served(
+    mut leader: watch::Receiver<Leader>,
+    mut state: watch::Receiver<AgentState>,
+    seat: Option<Seat>,
+) {
+    if let Some(mut seat) = seat {
+        seat.taken().await;
+    }
+    // What `wait_for` returns locks the value: it must not live on across the next wait.
+    let known = leader.wait_for(|l| *l != Leader::Unknown).await.is_ok();
+    let connected = |s: &AgentState| matches!(s, AgentState::Connected { .. });
+    let session = state.wait_for(connected).await.is_ok();
+    if !known || !session {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// How long a node has been getting ready, and when it says so next.
+struct Patience {
+    next: Instant,
+    give_up: Instant,
+    applied: u64,
+}
+
+impl Patience {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            next: now + NOTICE_AFTER,
+            give_up: now + READY_MAX,
+            applied: 0,
+        }
+    }
+
+    /// A moment for a notice has come. A log that keeps coming renews the patience.
+    fn pass(&mut self, seat: Option<&Seat>) {
+        self.next = Instant::now() + NOTICE_PERIOD;
+        let applied = seat.map_or(0, Seat::applied);
+        if applied > self.applied {
+            self.applied = applied;
+            self.give_up = self.give_up.max(Instant::now() + READY_MAX);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.give_up
     }
 }
 

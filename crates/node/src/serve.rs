@@ -66,13 +66,13 @@ impl Serving {
 /// Serves a manager on its port.
 ///
 /// # Errors
-/// If the address cannot be listened on.
-pub async fn manager(
+/// If the port cannot be gone on with.
+pub fn manager(
     manager: &Manager,
     credentials: Arc<Credentials>,
-    listen: std::net::SocketAddr,
+    port: std::net::TcpListener,
 ) -> Result<Serving, NodeError> {
-    let listener = Listener::bind(listen, credentials.clone()).await?;
+    let listener = Listener::over(port, credentials.clone())?;
     let gate = GateLayer::new(credentials, manager.view());
     Ok(Serving::start(listener.incoming(), gate, manager.routes()))
 }

@@ -1,10 +1,12 @@
 //! The supervisor: one task that makes the node follow what the cluster says of it.
 
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agent::{Agent, AgentState, SessionFacts};
+use manager::seat::Seat;
 use manager::{Ended, Manager, ManagerConfig, Origin, clock};
 use pki::files::NodeCredentials;
 use storage::StateDir;
@@ -18,7 +20,7 @@ use types::{Entropy, NodeRole};
 use crate::config::{Addresses, Memory, NodeConfig};
 use crate::error::NodeError;
 use crate::serve::{self, Serving};
-use crate::{enroll, files, found};
+use crate::{enroll, files, found, skew};
 
 /// Pause before something that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -28,6 +30,10 @@ const MANAGER_STOP_MAX: Duration = Duration::from_secs(4);
 
 /// How long a manager that goes on alone may take to lead.
 const LEAD_MAX: Duration = Duration::from_secs(10);
+
+/// How long the tasks of a removed node may take to end: most have ended after their grace period
+/// of seconds, and an executor that does not answer is not waited for.
+const VACATE_MAX: Duration = Duration::from_secs(120);
 
 /// A manager with its servers.
 struct Managing {
@@ -47,6 +53,7 @@ pub struct Supervisor {
     renew_at: Instant,
     failures: u32,
     manager_out: watch::Sender<Option<Arc<manager::ledger::Ledger>>>,
+    clock: skew::Watch,
 }
 
 /// What woke the supervisor.
@@ -57,6 +64,7 @@ enum Woken {
     Removed,
     ManagerEnded(Ended),
     Retry,
+    ClockDue,
     Stop,
 }
 
@@ -81,6 +89,7 @@ impl Supervisor {
             renew_at: Instant::now(),
             failures: 0,
             manager_out,
+            clock: skew::Watch::start(),
         };
         new.plan_renewal();
         new
@@ -100,7 +109,7 @@ impl Supervisor {
         let result = loop {
             match self.next(&mut facts, &mut state, &stop).await {
                 Woken::Stop => break Ok(()),
-                Woken::Removed => break Err(NodeError::Removed),
+                Woken::Removed => break Err(self.vacate(&agent, &stop).await),
                 Woken::AgentEnded => {
                     break Err(NodeError::Agent("it ended by itself".to_owned()));
                 }
@@ -113,6 +122,10 @@ impl Supervisor {
                     if let Err(error) = self.dir.retire_raft() {
                         break Err(error.into());
                     }
+                }
+                Woken::ClockDue => {
+                    self.look_at_clock().await;
+                    continue;
                 }
                 Woken::RenewalDue => self.renew_at = Instant::now(),
                 Woken::Facts | Woken::Retry => {}
@@ -133,6 +146,34 @@ impl Supervisor {
             control.stop().await;
         }
         result
+    }
+
+    /// The cluster has no such node any more and runs its tasks elsewhere, so they end here.
+    async fn vacate(&self, agent: &Agent, stop: &CancellationToken) -> NodeError {
+        tracing::warn!("this node was removed from its cluster; its tasks are stopped");
+        let tasks_left = tokio::select! {
+            left = agent.vacate(VACATE_MAX) => left,
+            () = stop.cancelled() => agent.vacate(Duration::ZERO).await,
+        };
+        NodeError::Removed { tasks_left }
+    }
+
+    /// Says so when the machine's clock was turned, and when that made it wrong. Nothing waits by
+    /// it, but certificates that this manager signs are dated by it.
+    async fn look_at_clock(&mut self) {
+        let Some((expected, found)) = self.clock.look() else {
+            return;
+        };
+        let (expected, found) = (skew::shown(expected), skew::shown(found));
+        tracing::warn!("the clock of this machine was turned from {expected} to {found}");
+        self.plan_renewal();
+        if self.managing.is_some() {
+            let own = self.addresses.advertise.clone();
+            let others = self.manager_addrs().into_iter().filter(|a| *a != own);
+            if let Err(error) = skew::check_manager(others.collect()).await {
+                tracing::error!(%error, "certificates that this manager signs may be refused");
+            }
+        }
     }
 
     async fn next(
@@ -156,6 +197,7 @@ impl Supervisor {
                 Err(_) => Woken::AgentEnded,
             },
             () = tokio::time::sleep_until(self.renew_at) => Woken::RenewalDue,
+            () = tokio::time::sleep(skew::LOOK_PERIOD) => Woken::ClockDue,
             () = tokio::time::sleep(RETRY), if self.wants_manager(facts.borrow().as_ref())
                 != self.managing.is_some() => Woken::Retry,
         }
@@ -188,7 +230,7 @@ impl Supervisor {
         }
         match (self.role(), self.managing.is_some()) {
             (NodeRole::Manager, false) if self.wants_manager(facts) => {
-                self.start_manager(None).await
+                self.start_manager(None, None).await
             }
             (NodeRole::Worker, true) => {
                 self.stop_manager().await;
@@ -293,7 +335,18 @@ impl Supervisor {
 
     /// Starts the manager and its servers. The origin of the log follows from the disk where the
     /// caller does not say.
-    pub async fn start_manager(&mut self, origin: Option<Origin>) -> Result<(), NodeError> {
+    ///
+    /// The port is taken first: without it nothing is begun, and whoever calls meanwhile waits for
+    /// the manager instead of being refused.
+    pub async fn start_manager(
+        &mut self,
+        origin: Option<Origin>,
+        port: Option<TcpListener>,
+    ) -> Result<(), NodeError> {
+        let port = match port {
+            Some(port) => port,
+            None => self.addresses.bind()?,
+        };
         let identity = self.credentials.identity();
         let raft_dir = self.dir.root().join("raft");
         let origin = match origin {
@@ -310,9 +363,7 @@ impl Supervisor {
             root_pem: self.credentials.current().node().roots.pem().to_vec(),
         })
         .await?;
-        let listen = self.addresses.listen;
-        let port = serve::manager(&manager, self.credentials.clone(), listen).await;
-        let port = match port {
+        let port = match serve::manager(&manager, self.credentials.clone(), port) {
             Ok(port) => port,
             Err(error) => {
                 manager.stop(MANAGER_STOP_MAX).await;
@@ -354,9 +405,13 @@ impl Supervisor {
     ///
     /// # Errors
     /// Why the manager cannot start.
-    pub async fn begin(&mut self, origin: Option<Origin>) -> Result<(), NodeError> {
+    pub async fn begin(
+        &mut self,
+        origin: Option<Origin>,
+        port: Option<TcpListener>,
+    ) -> Result<(), NodeError> {
         if self.role() == NodeRole::Manager {
-            self.start_manager(origin).await?;
+            self.start_manager(origin, port).await?;
             if let Err(error) = self.certify_alone().await {
                 self.stop_manager().await;
                 return Err(error);
@@ -416,6 +471,12 @@ impl Supervisor {
         let managers: Vec<_> = self.memory.managers.values().cloned().collect();
         self.control = Some(serve::no_control(&self.config.control_socket, &managers).await?);
         Ok(())
+    }
+
+    /// The seat of this node's manager, if it has one.
+    pub fn seat(&self) -> Option<Seat> {
+        let managing = self.managing.as_ref();
+        managing.map(|managing| managing.manager.seat())
     }
 
     /// Whether this node's manager knows a leader; true without a manager.

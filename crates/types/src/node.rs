@@ -256,6 +256,10 @@ pub enum IssuanceState {
 /// engine label of the node, and a metadata key of its calls for certificates.
 pub const OWN_AGENT_LABEL: &str = "swarm.agent";
 
+/// Metadata key under which a manager adds its clock, in nanoseconds since 1970, to its root
+/// certificate, so that a node whose clock is wrong finds out before it joins.
+pub const MANAGER_TIME_KEY: &str = "swarm-time";
+
 /// By this engine label a node of ours says, when it knocks instead of opening a session, that its
 /// executor does not answer; the value is the reason. Such a node is listed as down with it.
 pub const EXECUTOR_TROUBLE_LABEL: &str = "swarm.executor-trouble";

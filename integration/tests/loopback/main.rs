@@ -1,8 +1,10 @@
 //! Clusters of real processes on loopback: no root, no containers, the process executor.
 
 mod admission;
+mod clocks;
 mod dev;
 mod faults;
+mod leaving;
 mod refusals;
 mod roles;
 mod seed;

@@ -21,10 +21,10 @@ use store::State;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::Status;
 use types::node::NodeDescription;
-use types::{NodeId, TaskId, TaskStatus, Timestamp};
+use types::{NodeId, TaskId, TaskStatus};
 use wire::api;
 
-use crate::clock;
+use crate::clock::Steady;
 use crate::entropy::SystemEntropy;
 use crate::ledger::{Cursor, Ledger, News, Proposal, Reign};
 use crate::quorum::{BoxFuture, Quorum};
@@ -155,29 +155,6 @@ impl Drop for Uninstall {
     }
 }
 
-/// A clock that starts at the wall clock's time and never jumps.
-struct Steady {
-    start: Timestamp,
-    since: Instant,
-}
-
-impl Steady {
-    fn new() -> Self {
-        Self {
-            start: clock::now(),
-            since: Instant::now(),
-        }
-    }
-
-    fn now(&self) -> Timestamp {
-        self.start.plus(self.since.elapsed())
-    }
-
-    fn instant(&self, at: Timestamp) -> Instant {
-        self.since + at.since(self.start)
-    }
-}
-
 /// An assignments stream that waits for the majority to confirm that this manager leads. Without
 /// it, a leader that was deposed and does not know it yet would send an old complete set, and the
 /// agent would stop what is not in it.
@@ -207,7 +184,8 @@ struct Owner {
 impl Owner {
     fn new(ledger: Arc<Ledger>, members: Managers, reign: Reign, own: NodeId) -> Self {
         let (view, cursor) = ledger.subscribe();
-        let clock = Steady::new();
+        // As the time of the reign: what waits for a moment compares it with what was stamped.
+        let clock = Steady::from(view.time());
         let managers = members.list();
         let leadership = Leadership {
             term: reign.term,

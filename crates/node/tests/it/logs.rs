@@ -180,8 +180,16 @@ async fn a_node_publishes_its_own_lines_only_and_is_cut_off_when_it_is_removed()
     let open = tokio::spawn(async move { broker.publish_logs(stream).await });
     remove_node(&mut control, &own).await.unwrap();
     let cut = soon("the end of the lines", open).await.unwrap();
-    refused(cut, Code::Aborted, "removed");
-    let ended = soon("the end of the subscriptions", listening.message()).await;
-    assert!(matches!(ended, Ok(None)), "{ended:?}");
+    // The gate and the broker both end it, and both say why.
+    let cut = cut.expect_err("the lines of a removed node must be refused");
+    assert!(
+        [Code::Aborted, Code::PermissionDenied].contains(&cut.code()),
+        "{cut}"
+    );
+    assert!(cut.message().contains("removed"), "{cut}");
+    match soon("the end of the subscriptions", listening.message()).await {
+        Ok(None) => {}
+        other => drop(refused(other, Code::PermissionDenied, "removed")),
+    }
     drop(reader);
 }

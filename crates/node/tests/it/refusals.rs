@@ -158,8 +158,8 @@ async fn a_manager_leaves_by_force_only_and_anyone_can_join_again() {
     let mut control = cluster.control().await;
     let (mut worker, ready) = cluster.join("w1", NodeRole::Worker).await;
     worker.stop().await;
-    node::leave(&worker.state_dir(), false).unwrap();
-    let none = node::leave(&worker.state_dir(), false).unwrap_err();
+    worker.leave(false).await.unwrap();
+    let none = worker.leave(false).await.unwrap_err();
     assert_says(&none.to_string(), &["belongs to no cluster"]);
     let again = worker
         .start(join(&cluster.worker_token, &cluster.first))
@@ -171,9 +171,9 @@ async fn a_manager_leaves_by_force_only_and_anyone_can_join_again() {
         .unwrap();
     cluster.voters(&cluster.first, 2).await;
     worker.stop().await;
-    let error = node::leave(&worker.state_dir(), false).unwrap_err();
+    let error = worker.leave(false).await.unwrap_err();
     assert_says(&error.to_string(), &["manager", "demote", "--force"]);
-    node::leave(&worker.state_dir(), true).unwrap();
+    worker.leave(true).await.unwrap();
     cluster.first.stop().await;
 }
 

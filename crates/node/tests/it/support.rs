@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use executor_sim::{SimConfig, SimEngine, SimExecutor};
-use node::{Node, NodeConfig, NodeError, Ready, Start};
+use node::{Node, NodeConfig, NodeError, Ready, Runner, Start};
 use pki::PrivateKeyPem;
 use pki::files::{CHAIN_FILE, KEY_FILE, NodeCredentials, ROOT_FILE};
 use tonic::transport::Channel;
@@ -93,12 +93,19 @@ impl Machine {
             advertise_addr: None,
             control_socket: self.socket(),
             executor: Arc::new(SimExecutor::attach(self.engine.clone())),
+            runner: Runner::default(),
             hostname: Some(self.name.clone()),
             labels: Default::default(),
             availability: Availability::Active,
             start,
             metrics_addr: None,
         }
+    }
+
+    /// Leaves with the executor that ran this machine's tasks.
+    pub async fn leave(&self, force: bool) -> Result<node::Left, NodeError> {
+        let executor = Arc::new(SimExecutor::attach(self.engine.clone()));
+        node::leave(&self.state_dir(), force, Ok(executor)).await
     }
 
     pub async fn try_start(&mut self, start: Start) -> Result<Ready, NodeError> {

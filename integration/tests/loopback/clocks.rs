@@ -1,0 +1,195 @@
+//! Clocks that are wrong, or become wrong.
+//!
+//! A process sees another time through `libfaketime`; time that passes is not touched, as when
+//! somebody sets a machine's clock.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use integration::{Cluster, Role};
+
+use crate::support::{SOON, processes, sleepers};
+
+/// Where Debian's package `faketime` puts the library, below the directory of the architecture.
+const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
+
+/// The library, or `None` where there is none, which only a machine of a developer may lack.
+fn faketime() -> anyhow::Result<Option<PathBuf>> {
+    let dirs = fs::read_dir("/usr/lib").context("list /usr/lib")?;
+    let found = dirs.flatten().map(|dir| dir.path().join(LIBRARY));
+    let found = found.into_iter().find(|path| path.is_file());
+    if found.is_none() {
+        let lacking = "needs the Debian package faketime";
+        anyhow::ensure!(std::env::var_os("CI").is_none(), lacking);
+        eprintln!("skipped: {lacking}");
+    }
+    Ok(found)
+}
+
+/// Gives a node's next process a clock that is off by as much as a file says, now and later.
+fn set_clock(cluster: &mut Cluster, node: usize, library: &Path, by: &str) -> anyhow::Result<()> {
+    let file = cluster.dir().join(format!("clock-{node}"));
+    let own = |key: &str, value: String| (key.to_owned(), value);
+    cluster.node_mut(node).environment = vec![
+        own("LD_PRELOAD", library.display().to_string()),
+        own("FAKETIME_TIMESTAMP_FILE", file.display().to_string()),
+        own("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+        own("FAKETIME_CACHE_DURATION", "1".into()),
+    ];
+    turn_clock(cluster, node, by)
+}
+
+/// Changes by how much a node's clock is off.
+fn turn_clock(cluster: &Cluster, node: usize, by: &str) -> anyhow::Result<()> {
+    let file = cluster.dir().join(format!("clock-{node}"));
+    let new = file.with_extension("new");
+    fs::write(&new, by)?;
+    Ok(fs::rename(new, file)?)
+}
+
+/// That a sentence names two times and what to do.
+fn names_both_times(said: &str) -> anyhow::Result<()> {
+    let last = said.lines().last().unwrap_or_default();
+    eprintln!("{last}");
+    anyhow::ensure!(
+        last.starts_with("swarmd: the clock of this machine says ")
+            && last.matches(" UTC").count() == 2
+            && last.contains("NTP"),
+        "{said}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_node_whose_clock_is_hours_off_is_refused_before_it_is_in_the_cluster() -> anyhow::Result<()> {
+    let Some(library) = faketime()? else {
+        return Ok(());
+    };
+    let mut cluster = Cluster::loopback("sim")?;
+    cluster.form(1, 0)?;
+    let seed = cluster.node(0).endpoint();
+    let joiner = cluster.add(&[]);
+    for (role, by) in [(Role::Worker, "+5h"), (Role::Manager, "-5h")] {
+        let token = cluster.token(0, role)?;
+        set_clock(&mut cluster, joiner, &library, by)?;
+        let line = ["join", "--token", &token, &seed];
+        names_both_times(&cluster.swarmd(joiner, &line)?.refused(1)?)?;
+        assert_eq!(cluster.list_nodes(0)?.len(), 1, "it was left behind");
+    }
+    // With the clock set, the same command works. Minutes do not matter.
+    set_clock(&mut cluster, joiner, &library, "+10m")?;
+    let token = cluster.token(0, Role::Manager)?;
+    cluster.start(joiner, &["join", "--token", &token, &seed])?;
+    cluster.ready(joiner)?;
+    cluster.wait_voters(0, 2)
+}
+
+#[test]
+fn a_manager_does_not_start_again_with_a_clock_that_the_others_contradict() -> anyhow::Result<()> {
+    let Some(library) = faketime()? else {
+        return Ok(());
+    };
+    let mut cluster = Cluster::loopback("sim")?;
+    cluster.form(3, 0)?;
+    cluster.stop(2)?;
+    set_clock(&mut cluster, 2, &library, "+7h")?;
+    names_both_times(&cluster.swarmd(2, &["run"])?.refused(1)?)?;
+    set_clock(&mut cluster, 2, &library, "+0")?;
+    cluster.resume(2)?;
+    cluster.wait_voters(0, 3)
+}
+
+/// Makes a service whose tasks end at once, and returns when it has restarted some.
+fn restarts(cluster: &Cluster, via: usize, name: &str) -> anyhow::Result<()> {
+    let line = [
+        "service",
+        "create",
+        "--detach",
+        "--quiet",
+        "--name",
+        name,
+        "--restart-delay=500ms",
+        "busybox",
+        "true",
+    ];
+    cluster.ctl_ok(via, &line)?;
+    cluster.wait("tasks to be restarted", SOON, |cluster| {
+        Ok((cluster.list_tasks(via, name)?.len() >= 4).then_some(()))
+    })?;
+    cluster.ctl_ok(via, &["service", "rm", name]).map(drop)
+}
+
+#[test]
+fn a_leader_whose_clock_is_turned_goes_on_and_so_does_the_next_one() -> anyhow::Result<()> {
+    let Some(library) = faketime()? else {
+        return Ok(());
+    };
+    let mut cluster = Cluster::loopback("process")?;
+    let first = cluster.add(&[]);
+    set_clock(&mut cluster, first, &library, "+0")?;
+    cluster.start(first, &["init"])?;
+    cluster.ready(first)?;
+    for _ in 0..2 {
+        cluster.join(first, Role::Manager, &[])?;
+    }
+    cluster.wait_voters(first, 3)?;
+    assert_eq!(cluster.leader(first)?, first);
+    sleepers(&cluster, first, "steady", 3)?;
+    let before = processes(&cluster, "steady");
+
+    for by in ["+5h", "-5h"] {
+        turn_clock(&cluster, first, by)?;
+        cluster.wait(
+            "the node to say that its clock was turned",
+            SOON,
+            |cluster| {
+                let log = cluster.node(first).log_tail(40);
+                Ok(log
+                    .contains("the clock of this machine was turned")
+                    .then_some(()))
+            },
+        )?;
+        restarts(&cluster, first, "hasty")?;
+        let nodes = cluster.list_nodes(first)?;
+        assert!(nodes.iter().all(|n| n.status == "Ready"), "{by}: {nodes:?}");
+        assert_eq!(cluster.leader(first)?, first, "{by}");
+    }
+    // The next leader has the right time, hours away from that of the one before.
+    cluster.kill(first)?;
+    cluster.wait("another leader", Duration::from_secs(6), |cluster| {
+        Ok((cluster.leader(1)? != first).then_some(()))
+    })?;
+    restarts(&cluster, 1, "hastier")?;
+    let now = processes(&cluster, "steady");
+    assert!(
+        before
+            .iter()
+            .all(|task| task.node == "n1" || now.contains(task))
+    );
+    Ok(())
+}
+
+#[test]
+fn a_node_that_was_away_beyond_its_certificates_end_says_so_and_what_to_do() -> anyhow::Result<()> {
+    let Some(library) = faketime()? else {
+        return Ok(());
+    };
+    let mut cluster = Cluster::loopback("sim")?;
+    cluster.form(1, 1)?;
+    cluster.stop(1)?;
+    set_clock(&mut cluster, 1, &library, "+100d")?;
+    let said = cluster.swarmd(1, &["run"])?.refused(1)?;
+    let last = said.lines().last().unwrap_or_default();
+    eprintln!("{last}");
+    for part in ["expired", "swarmd leave", "swarmd join"] {
+        assert!(last.contains(part), "{part:?} is not in {last:?}");
+    }
+    // What it says works, once the clock is right again or it joins anew.
+    set_clock(&mut cluster, 1, &library, "+0")?;
+    cluster.swarmd(1, &["leave"])?.ok()?;
+    let (token, seed) = (cluster.token(0, Role::Worker)?, cluster.node(0).endpoint());
+    cluster.start(1, &["join", "--token", &token, &seed])?;
+    cluster.ready(1).map(drop)
+}
