@@ -32,6 +32,7 @@ const LOCK: &str = "/tmp/swarm-rig.lock";
 #[derive(Debug)]
 pub struct Rig {
     name: String,
+    engines: bool,
     _turn: Flock<File>,
 }
 
@@ -59,13 +60,29 @@ impl Rig {
     /// # Errors
     /// If they do not come up.
     pub fn up(hosts: usize) -> anyhow::Result<Self> {
+        Self::make(hosts, true)
+    }
+
+    /// Makes hosts without Docker Engines, which boot faster.
+    ///
+    /// # Errors
+    /// If they do not come up.
+    pub fn up_bare(hosts: usize) -> anyhow::Result<Self> {
+        Self::make(hosts, false)
+    }
+
+    fn make(hosts: usize, engines: bool) -> anyhow::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let turn = File::create(LOCK).with_context(|| format!("create {LOCK}"))?;
         let turn = Flock::lock(turn, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
         let name = format!("{NAME_PREFIX}{}x{count}", std::process::id());
         remove_left_over()?;
-        let rig = Self { name, _turn: turn };
+        let rig = Self {
+            name,
+            engines,
+            _turn: turn,
+        };
         rig.hosts(&["up", &hosts.to_string()])
             .context("bring the hosts up")?;
         Ok(rig)
@@ -76,7 +93,8 @@ impl Rig {
         format!("198.18.0.{host}")
     }
 
-    /// Cuts the power of a host: everything on it dies in the same instant.
+    /// Cuts the power of a host: its link falls silent, and everything on it dies. Nobody is told:
+    /// connections to it stay open at their other ends.
     ///
     /// # Errors
     /// If the script fails.
@@ -166,7 +184,11 @@ impl Rig {
     }
 
     fn script(&self) -> Command {
-        script(&self.name)
+        let mut command = script(&self.name);
+        if !self.engines {
+            command.env("NODOCKER", "1");
+        }
+        command
     }
 
     fn hosts(&self, args: &[&str]) -> anyhow::Result<String> {

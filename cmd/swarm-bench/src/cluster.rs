@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use integration::{Binaries, Cluster, Node};
+use integration::{Binaries, Cluster, Node, Rig};
 use tonic::transport::Channel;
 use wire::api::{self, control_client::ControlClient};
 use wire::swarm::v1::{StatusRequest, StatusResponse, cluster_client::ClusterClient};
@@ -14,6 +14,15 @@ const MESSAGE_BYTES_MAX: usize = 1 << 30;
 /// An empty ground for nodes with pretended containers.
 pub(crate) fn with_executor(executor: &str) -> anyhow::Result<Cluster> {
     Cluster::loopback_with(Binaries::beside_this_program()?, executor)
+}
+
+/// An empty ground where every node is a host of its own, with pretended containers.
+pub(crate) fn on_hosts(hosts: usize) -> anyhow::Result<Cluster> {
+    if let Some(missing) = Rig::missing() {
+        bail!("cannot make hosts on this machine: it {missing}");
+    }
+    let binaries = Binaries::beside_this_program()?;
+    Cluster::on_rig_with(Rig::up_bare(hosts)?, binaries, "sim")
 }
 
 /// Waits for the answer to a question that is asked again and again.

@@ -1,5 +1,9 @@
 //! `swarm-bench failover`: the leader is killed again and again under steady writes.
 //!
+//! With `--power-cut` every node is a host of its own on this machine, with its own network link,
+//! and the leader's host loses power: the link falls silent and no connection is closed. That is
+//! the harder case, for nobody is told.
+//!
 //! Each manager gets a write every few milliseconds whether the one before was answered or not,
 //! as many independent clients would send them. Every write has a name of its own, so that at the
 //! end each acknowledged one can be looked for.
@@ -40,6 +44,10 @@ pub(crate) struct Args {
     /// How often the leader is killed.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: u16,
+    /// Cut the power of the leader's host instead of killing its process. Needs root, network
+    /// namespaces and cgroups of version 1
+    #[arg(long)]
+    power_cut: bool,
 }
 
 /// One death of a leader.
@@ -60,6 +68,7 @@ struct Round {
 /// What was measured.
 #[derive(Debug, Serialize)]
 struct Report {
+    power_cut: bool,
     rounds: Vec<Round>,
     write_secs_median: f64,
     write_secs_max: f64,
@@ -86,7 +95,10 @@ type Journal = Arc<Mutex<Vec<Acknowledged>>>;
 /// # Errors
 /// If the cluster does not recover from a death, or lost a write, or disturbed a task.
 pub(crate) async fn run(args: &Args, format: Format) -> anyhow::Result<()> {
-    let mut ground = cluster::with_executor("sim")?;
+    let mut ground = match args.power_cut {
+        true => cluster::on_hosts(MANAGERS)?,
+        false => cluster::with_executor("sim")?,
+    };
     ground.form(MANAGERS, 0)?;
     let mut client = cluster::control(ground.node(0)).await?;
     let spec = cluster::sleepers("watched", "pretended", TASKS);
@@ -109,7 +121,8 @@ pub(crate) async fn run(args: &Args, format: Format) -> anyhow::Result<()> {
         rounds.push(round);
     }
     writers.shutdown().await;
-    let report = report(rounds, &ground, &journal).await?;
+    let mut report = report(rounds, &ground, &journal).await?;
+    report.power_cut = args.power_cut;
     figures::print(&report, format, print_table)?;
     ensure!(
         report.lost == 0,
@@ -175,9 +188,11 @@ async fn round(ground: &mut Cluster, service: &str, journal: &Journal) -> anyhow
     let dead_id = node_id(ground, dead).await?;
     let killed = Instant::now();
     ground.cut_power(dead)?;
+    // What was sent before may have been answered by the dying leader.
+    let is_dead = Instant::now();
 
     let written = until("a write after the death", ROUND_TIME_MAX, async || {
-        let after = |a: &&Acknowledged| a.sent > killed;
+        let after = |a: &&Acknowledged| a.sent > is_dead;
         let answers = lock(journal)
             .iter()
             .rev()
@@ -264,6 +279,7 @@ async fn report(rounds: Vec<Round>, ground: &Cluster, journal: &Journal) -> anyh
     let moving = rounds.iter().filter(|r| r.moved_tasks > 0);
     let moves = spread(moving.map(|r| r.moved_secs));
     Ok(Report {
+        power_cut: false,
         write_secs_median: writes.0,
         write_secs_max: writes.1,
         moved_secs_median: moves.0,
@@ -284,10 +300,11 @@ fn spread(values: impl Iterator<Item = f64>) -> (f64, f64) {
 }
 
 fn print_table(r: &Report) {
-    println!(
-        "{MANAGERS} managers, the leader killed {} times",
-        r.rounds.len()
-    );
+    let death = match r.power_cut {
+        true => "the power of the leader's host cut",
+        false => "the leader killed",
+    };
+    println!("{MANAGERS} managers, {death} {} times", r.rounds.len());
     println!(
         "next acknowledged write  {:>7.2} s median, {:.2} s longest",
         r.write_secs_median, r.write_secs_max
