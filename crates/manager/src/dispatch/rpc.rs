@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use dispatcher::Answer;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
@@ -36,11 +38,24 @@ impl DispatchApi {
         match answer.await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(convert::status(&error)),
-            Err(_) => Err(Status::aborted(
-                "dispatcher is stopped: this manager no longer leads",
-            )),
+            Err(_) => Err(stopped()),
         }
     }
+}
+
+/// What agents are told when the reign ends: SwarmKit's code and phrase, upon which stock engines
+/// and our own agents look for the next leader at once.
+fn stopped() -> Status {
+    Status::aborted("dispatcher is stopped: this manager no longer leads")
+}
+
+/// What an agent is sent, and the reason when nothing more comes because the dispatcher is gone. A
+/// stream that ends with an error of its own ends there.
+fn until_stopped<T: Send + 'static>(
+    messages: mpsc::Receiver<Result<T, Status>>,
+) -> BoxStream<'static, Result<T, Status>> {
+    let end = stream::once(async { Err(stopped()) });
+    ReceiverStream::new(messages).chain(end).boxed()
 }
 
 /// Largest description of a node: far above what engines say of themselves, far below what one
@@ -94,7 +109,7 @@ fn once_each(ports: &mut Vec<PortConfig>) {
 
 #[tonic::async_trait]
 impl Dispatcher for DispatchApi {
-    type SessionStream = ReceiverStream<Result<api::SessionMessage, Status>>;
+    type SessionStream = BoxStream<'static, Result<api::SessionMessage, Status>>;
 
     async fn session(
         &self,
@@ -122,7 +137,7 @@ impl Dispatcher for DispatchApi {
             out,
         })
         .await?;
-        Ok(Response::new(ReceiverStream::new(stream)))
+        Ok(Response::new(until_stopped(stream)))
     }
 
     async fn heartbeat(
@@ -182,7 +197,7 @@ impl Dispatcher for DispatchApi {
         ))
     }
 
-    type AssignmentsStream = ReceiverStream<Result<api::AssignmentsMessage, Status>>;
+    type AssignmentsStream = BoxStream<'static, Result<api::AssignmentsMessage, Status>>;
 
     async fn assignments(
         &self,
@@ -193,6 +208,25 @@ impl Dispatcher for DispatchApi {
         let (out, stream) = mpsc::channel(1);
         self.hand_over(Command::Assignments { node, session, out })
             .await?;
-        Ok(Response::new(ReceiverStream::new(stream)))
+        Ok(Response::new(until_stopped(stream)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic::Code;
+
+    #[tokio::test]
+    async fn a_stream_whose_dispatcher_is_gone_ends_with_the_code_that_makes_agents_reconnect() {
+        let (out, messages) = mpsc::channel(2);
+        out.send(Ok(1)).await.unwrap();
+        drop(out);
+        let got: Vec<_> = until_stopped(messages).collect().await;
+        assert_eq!(got[0].as_ref().unwrap(), &1);
+        let end = got[1].as_ref().unwrap_err();
+        assert_eq!(end.code(), Code::Aborted);
+        assert!(end.message().starts_with("dispatcher is stopped"), "{end}");
+        assert_eq!(got.len(), 2);
     }
 }
