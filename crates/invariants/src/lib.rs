@@ -10,12 +10,14 @@
 
 mod checker;
 mod desired;
+mod replication;
 mod slots;
 mod tables;
 mod tasks;
 
 pub use checker::Checker;
 pub use desired::{as_desired, history_is_bounded, is_updating, must_run};
+pub use replication::{Position, Replication};
 pub use tables::{first_difference, state_hash};
 
 /// Something that must never be.

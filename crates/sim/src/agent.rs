@@ -1,17 +1,18 @@
 //! One agent: the real worker, its database, its connection to a manager, and a node on which
 //! containers behave as their image says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dispatcher::{AssignmentChange, AssignmentKind, Assignments, Item, ItemId};
 use types::node::{EngineDescription, NodeDescription, Platform};
-use types::{NodeId, Resources, TaskId, TaskState, TaskStatus};
+use types::{NodeId, Resources, SecretId, TaskId, TaskState, TaskStatus};
 use worker::{Attempt, Change, Command, Effect, Input, StoredTask, Worker, Write};
 
 use crate::node::Thing;
-use crate::params::{Bug, MS, SEC};
+use crate::bugs::Bug;
+use crate::params::{MS, SEC};
 use crate::show::short;
 use crate::world::{AgentEvent, Event, World};
 
@@ -84,6 +85,14 @@ pub(crate) struct Agent {
     pub(crate) engine_down_until: u64,
     /// Its node object was removed by an operator.
     pub(crate) removed: bool,
+    /// It never comes back when everything heals.
+    pub(crate) lost: bool,
+    /// Secrets that it was sent and not told to forget.
+    pub(crate) secrets: BTreeSet<SecretId>,
+    /// The message that it built on last.
+    chain: String,
+    /// What it reported last.
+    reported: Vec<(TaskId, TaskStatus)>,
     db: BTreeMap<TaskId, StoredTask>,
     unsynced: Vec<Write>,
     back_off: u64,
@@ -115,7 +124,8 @@ impl Agent {
 }
 
 impl World {
-    pub(crate) fn new_agent(&mut self, at: usize) {
+    pub(crate) fn new_agent(&mut self, node: NodeId) -> usize {
+        let at = self.agents.len();
         let resources = Resources {
             nano_cpus: 4_000_000_000,
             memory_bytes: 8 << 30,
@@ -128,11 +138,11 @@ impl World {
                 os: "linux".into(),
             },
             resources,
-            engine: EngineDescription::default(),
+            engine: own_engine(),
             ..NodeDescription::default()
         };
         self.agents.push(Agent {
-            node: NodeId::random(&mut self.rng),
+            node,
             worker: None,
             boot: 0,
             link: None,
@@ -141,6 +151,10 @@ impl World {
             paused_until: 0,
             engine_down_until: 0,
             removed: false,
+            lost: false,
+            secrets: BTreeSet::new(),
+            chain: String::new(),
+            reported: Vec::new(),
             db: BTreeMap::new(),
             unsynced: Vec::new(),
             back_off: 0,
@@ -148,14 +162,16 @@ impl World {
             description: Arc::new(description),
         });
         self.after(SEC, Event::BootAgent(at));
+        at
     }
 
     pub(crate) fn boot_agent(&mut self, at: usize) {
         let agent = &mut self.agents[at];
-        if agent.worker.is_some() || agent.removed {
+        if agent.worker.is_some() || agent.removed || (agent.lost && self.calm) {
             return;
         }
         agent.boot += 1;
+        agent.secrets.clear();
         agent.wake = None;
         agent.worker = Some(Worker::new(agent.db.values().cloned()));
         let count = agent.db.len();
@@ -284,8 +300,8 @@ impl World {
         if self.agents[at].link.is_some() || self.agents[at].removed {
             return;
         }
-        let some = self.rng.under(self.hosts.len() as u64);
-        let chosen = usize::try_from(some).unwrap_or(0);
+        let known: Vec<_> = self.hosts.iter().filter(|h| !h.gone).map(|h| h.at).collect();
+        let Some(chosen) = self.rng.pick(&known) else { return };
         // The manager that is asked passes the call on to the leader it knows of.
         let process = self.hosts[chosen].process.as_ref();
         let leader = process.and_then(|p| p.consensus.status().leader);
@@ -401,6 +417,7 @@ impl World {
             let wait = agent.paused_until - self.now;
             return self.after(wait, Event::ToAgent(at, link, Box::new(answer)));
         }
+        let old = self.bug == Some(Bug::OldGeneration);
         let Some(side) = agent.link.as_mut().filter(|l| l.id == link) else {
             return;
         };
@@ -410,10 +427,8 @@ impl World {
                 Some(known) if *known != name => self.drop_link(at, true),
                 Some(_) => {}
             },
-            ToAgent::Assignments(generation, message) if generation == side.generation => {
-                let number = message.results_in;
-                self.note(("a", at), number, || crate::show::assignments(&message));
-                self.work(at, Input::Assignments(assignments(message)));
+            ToAgent::Assignments(generation, message) if generation == side.generation || old => {
+                self.assigned(at, message);
             }
             ToAgent::Assignments(..) => {}
             ToAgent::Heartbeat(period) => {
@@ -421,6 +436,7 @@ impl World {
                 let us = u64::try_from(period.as_micros()).unwrap_or(u64::MAX);
                 self.agent_later(at, us, AgentEvent::Heartbeat(link));
             }
+            ToAgent::Reported(report, _) if report > u64::MAX / 2 => {}
             ToAgent::Reported(report, accepted) => {
                 side.open_calls.retain(|_, w| *w != Waits::Report(report));
                 self.work(at, Input::Reported { report, accepted });
@@ -430,6 +446,32 @@ impl World {
                 self.drop_link(at, true);
             }
         }
+    }
+
+    fn assigned(&mut self, at: usize, message: Assignments) {
+        let number = message.results_in;
+        self.note(("a", at), number, || crate::show::assignments(&message));
+        let mut message = assignments(message);
+        let agent = &mut self.agents[at];
+        if self.bug == Some(Bug::OldGeneration) && !message.complete {
+            message.applies_to = agent.chain.clone();
+        }
+        let fits = message.complete || message.applies_to == agent.chain;
+        if fits {
+            agent.chain = message.results_in.clone();
+            if message.complete {
+                agent.secrets.clear();
+            }
+            for change in &message.changes {
+                match change {
+                    Change::UpdateSecret(s) => _ = agent.secrets.insert(s.id),
+                    Change::RemoveSecret(id) => _ = agent.secrets.remove(id),
+                    _ => {}
+                }
+            }
+        }
+        self.mark_if(!fits, "assignments that build on another message");
+        self.work(at, Input::Assignments(message));
     }
 
     fn session_opens(&mut self, at: usize, name: String) {
@@ -480,6 +522,7 @@ impl World {
             let all: Vec<_> = statuses.iter().map(one).collect();
             format!("reports {}", all.join(", "))
         });
+        self.agents[at].reported = statuses.clone();
         let waits = Waits::Report(report);
         if self.bug == Some(Bug::ForgetReports) && report.is_multiple_of(7) {
             let accepted = true;
@@ -490,6 +533,20 @@ impl World {
             Some(waits),
             ToManager::Report(session, report, statuses),
         );
+    }
+
+    /// An agent says again what it said last, and something of a task that nobody knows.
+    pub(crate) fn repeat_reports(&mut self, at: usize) {
+        let Some(session) = self.session_name(at) else {
+            return;
+        };
+        let mut statuses = self.agents[at].reported.clone();
+        if let Some((_, status)) = statuses.first().cloned() {
+            statuses.push((TaskId::random(&mut self.rng), status));
+        }
+        self.mark_if(!statuses.is_empty(), "reports repeated, and of an unknown task");
+        let report = u64::MAX - self.number();
+        self.call(at, None, ToManager::Report(session, report, statuses));
     }
 
     /// An agent stops nothing that is to run.
@@ -508,6 +565,14 @@ impl World {
             self.violate("O6", text);
         }
     }
+}
+
+/// What an engine says of itself under our agent.
+fn own_engine() -> EngineDescription {
+    let mut engine = EngineDescription::default();
+    let label = types::node::OWN_AGENT_LABEL.into();
+    engine.labels.insert(label, "true".into());
+    engine
 }
 
 /// A message in the words of the worker.

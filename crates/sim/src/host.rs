@@ -1,48 +1,59 @@
 //! One manager: its disk, and the process that drives a raft member on it while it is up.
 //!
-//! Does the duties that the consensus crate lists for its caller, and applies what is committed to
-//! the tables as the shell's ledger does.
+//! Does the duties that the consensus crate lists for its caller, can die between any two of them,
+//! and applies what is committed to the tables as the shell's ledger does.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use consensus::{
-    Apply, Committed, Config, Consensus, Effects, Input, Member, MemberChange, Message,
-    MessageKind, Payload, Persist, ProposalId, RaftId, Rejected, RequestId, Restored, Role,
-    SnapshotMeta, bootstrap,
+    Apply, Committed, Config, Consensus, Effects, Input, Member, Payload, Persist, ProposalId,
+    RaftId, ReadId, Rejected, Removal, RequestId, Role, SnapshotMeta, bootstrap,
 };
-use store::{History, Image, ImageItem, Object, State, Transaction};
+use invariants::Position;
+use store::{History, State, Transaction};
 use types::NodeId;
 
-use crate::params::{Bug, MS};
+use crate::bugs::Bug;
+use crate::clock::Clock;
+use crate::disk::{Disk, changes_members};
+use crate::oracle::hash_of;
+use crate::params::{MS, SEC};
 use crate::reign::{Leading, ReignId};
-use crate::rng::mix;
+use crate::rng::{fold, mix};
 use crate::world::{Event, ManagerEvent, TICK, World};
 
 /// Changes kept for readers of the feeds.
 pub(crate) const HISTORY_CHANGES_MAX: usize = 100_000;
 
-/// What survives a crash.
-#[derive(Default)]
-pub(crate) struct Disk {
-    hard_state: consensus::HardState,
-    mark: Option<SnapshotMeta>,
-    entries: Vec<consensus::Entry>,
-    files: BTreeMap<(u64, u64), State>,
-}
+/// How often a full disk is looked at again, as the shell does.
+const FULL_POLL: u64 = 100 * MS;
 
 /// A manager's machine.
 pub(crate) struct Host {
     pub(crate) at: usize,
     pub(crate) node: NodeId,
-    /// How far its clock is off, in nanoseconds.
-    pub(crate) skew: i64,
+    pub(crate) clock: Clock,
     pub(crate) disk: Disk,
     pub(crate) process: Option<Process>,
     /// Counts starts, so that events of an earlier process are not delivered to a later one.
     pub(crate) start: u64,
     /// Until then the process gets no time.
     pub(crate) paused_until: u64,
+    /// What it sends is held until then.
+    pub(crate) clogged_until: u64,
+    /// Its disk takes seconds for a write until then.
+    pub(crate) slow_until: u64,
+    /// Its disk is full until then.
+    pub(crate) full_until: u64,
+    /// It dies after so many effects, for so long.
+    pub(crate) dies_in: Option<(u64, u64)>,
+    /// It dies at its next write, for so long.
+    pub(crate) dies_writing: Option<u64>,
+    /// It was removed, or its state was lost: it never starts again.
+    pub(crate) gone: bool,
+    /// It stays broken when everything else heals.
+    pub(crate) lost: bool,
 }
 
 /// Who waits for a proposal.
@@ -50,7 +61,7 @@ pub(crate) struct Host {
 pub(crate) enum Waiter {
     /// A client's write.
     Api { serial: u64, hash: u64 },
-    /// The pipeline, which only wants to know of refusals.
+    /// The pipeline or a change of roles, which only want to know of refusals.
     Pipeline,
     /// A batch of the dispatcher.
     Batch(dispatcher::BatchId),
@@ -75,117 +86,95 @@ pub(crate) struct Process {
     /// The chain of proposals whose ground is missing from the log.
     pub(crate) broken_chain: Option<u64>,
     pub(crate) waiters: BTreeMap<ProposalId, (ReignId, Waiter)>,
+    /// Reads of clients, and the version that each must see.
+    pub(crate) reads: BTreeMap<ReadId, u64>,
     /// A refused proposal: nothing is proposed before this index is applied.
     pub(crate) settle: Option<u64>,
-    applied: u64,
+    /// A membership change that was asked for, and when.
+    pub(crate) changing: Option<(ProposalId, u64)>,
+    pub(crate) applied: u64,
+    pub(crate) making_snapshot: bool,
     waiting: VecDeque<Persist>,
     writing: Option<Persist>,
-    making_snapshot: bool,
-}
-
-/// A snapshot and what it is called.
-#[derive(Debug, Clone)]
-pub(crate) struct SnapshotFile {
-    meta: SnapshotMeta,
-    state: State,
-}
-
-/// What travels between managers.
-#[derive(Debug)]
-pub(crate) struct Packet {
-    from: usize,
-    from_start: u64,
-    to: usize,
-    message: Message,
-    file: Option<SnapshotFile>,
+    removal: Removal,
 }
 
 pub(crate) fn raft_id(at: usize) -> RaftId {
     RaftId::new(at as u64 + 1).expect("numbers of managers begin at one")
 }
 
-fn index(id: RaftId) -> usize {
+pub(crate) fn index(id: RaftId) -> usize {
     usize::try_from(id.get() - 1).expect("raft ids are small here")
 }
 
 // === impl Process ===
 
 impl Process {
-    /// Index of the last entry applied.
-    pub(crate) fn applied_index(&self) -> u64 {
-        self.applied
+    /// Whether it holds an entry above `index`, on its way to the disk, that changes the members.
+    fn changes_members_after(&self, index: u64) -> bool {
+        let mut all = self.waiting.iter().chain(&self.writing);
+        all.any(|p| changes_members(&p.entries, index))
     }
-}
 
-// === impl Disk ===
-
-impl Disk {
-    fn write(&mut self, persist: Persist) {
-        if let Some(snapshot) = persist.snapshot {
-            self.entries.clear();
-            self.mark = Some(snapshot);
-        }
-        if let Some(first) = persist.entries.first() {
-            self.entries.retain(|e| e.index < first.index);
-            self.entries.extend(persist.entries);
-        }
-        if let Some(hard_state) = persist.hard_state {
-            self.hard_state = hard_state;
+    fn position(&self) -> Position {
+        Position {
+            term: self.consensus.status().term,
+            applied: self.applied,
+            commit: self.consensus.commit_index(),
+            last: self.consensus.last_index(),
         }
     }
-
-    fn truncate(&mut self, mark: SnapshotMeta, first_index: u64) {
-        let keep_from = first_index.min(mark.index + 1);
-        self.entries.retain(|e| e.index >= keep_from);
-        self.files.retain(|(index, _), _| *index >= mark.index);
-        self.mark = Some(mark);
-    }
-
-    fn restore(&self) -> (Restored, State) {
-        let file = self.mark.as_ref().map(|m| &self.files[&(m.index, m.term)]);
-        let restored = Restored {
-            hard_state: self.hard_state,
-            snapshot: self.mark.clone(),
-            entries: self.entries.clone(),
-        };
-        (restored, file.cloned().unwrap_or_default())
-    }
-}
-
-/// The tables as they come back from a snapshot.
-fn reloaded(state: &State, bug: Option<Bug>) -> State {
-    let mut image = Image::new();
-    for item in state.image() {
-        let ended =
-            matches!(&item, ImageItem::Object(Object::Task(t)) if t.status.state.is_terminal());
-        if ended && bug == Some(Bug::SnapshotWithoutHistory) {
-            continue;
-        }
-        image.add(item).expect("R8: an image loads");
-    }
-    image.finish(state.version())
 }
 
 // === impl Host ===
 
 impl Host {
-    pub(crate) fn new(at: usize, node: NodeId, skew: i64) -> Self {
+    pub(crate) fn new(at: usize, node: NodeId, clock: Clock) -> Self {
         Self {
             at,
             node,
-            skew,
+            clock,
             disk: Disk::default(),
             process: None,
             start: 0,
             paused_until: 0,
+            clogged_until: 0,
+            slow_until: 0,
+            full_until: 0,
+            dies_in: None,
+            dies_writing: None,
+            gone: false,
+            lost: false,
         }
     }
 
-    fn member(&self) -> Member {
+    pub(crate) fn member(&self) -> Member {
         Member {
             raft_id: raft_id(self.at),
             node_id: self.node.to_string(),
-            addr: format!("10.0.0.{}:2377", self.at + 1),
+            addr: self.addr(),
+        }
+    }
+
+    pub(crate) fn addr(&self) -> String {
+        format!("10.0.0.{}:2377", self.at + 1)
+    }
+
+    /// Whether its log, written or not, holds a change of the members after `index`.
+    pub(crate) fn changes_members_after(&self, index: u64) -> bool {
+        let process = self.process.as_ref();
+        self.disk.changes_members_after(index)
+            || process.is_some_and(|p| p.changes_members_after(index))
+    }
+
+    fn damage(&mut self, bug: Option<Bug>) {
+        self.disk.unsynced.clear();
+        match bug {
+            Some(Bug::ForgetVote) => self.disk.hard_state.vote = None,
+            Some(Bug::LoseLastEntry) if self.disk.last_index() > self.disk.hard_state.commit => {
+                drop(self.disk.entries.pop());
+            }
+            _ => {}
         }
     }
 }
@@ -202,14 +191,17 @@ impl World {
     }
 
     pub(crate) fn boot_manager(&mut self, at: usize) {
-        let (seed, bug) = (self.seed, self.bug);
+        let (seed, bug, now) = (self.seed, self.bug, self.now);
         let host = &mut self.hosts[at];
-        if host.process.is_some() {
+        if host.process.is_some() || host.gone || (host.lost && self.calm) {
             return;
         }
         host.start += 1;
+        host.damage(bug);
+        host.clock.restart(now);
+        (host.dies_in, host.dies_writing) = (None, None);
         let (restored, state) = host.disk.restore();
-        let state = reloaded(&state, bug);
+        let state = crate::snapshot::reloaded(&state, bug);
         let applied = restored.snapshot.as_ref().map_or(0, |s| s.index);
         let config = Config::new(raft_id(at), mix(seed ^ mix(host.start)));
         let consensus = Consensus::new(config, restored).expect("R8: a member starts again");
@@ -221,13 +213,17 @@ impl World {
             epoch: 0,
             broken_chain: None,
             waiters: BTreeMap::new(),
+            reads: BTreeMap::new(),
             settle: None,
+            changing: None,
             applied,
             waiting: VecDeque::new(),
             writing: None,
             making_snapshot: false,
+            removal: Removal::No,
         });
         let start = host.start;
+        self.oracle.members.starts(raft_id(at));
         let verdict = self.oracle.restored(&state);
         self.judge(verdict);
         self.note(("m", at), 1, || {
@@ -236,17 +232,37 @@ impl World {
         let phase = self.rng.under(TICK);
         self.after(phase, Event::Manager(at, start, ManagerEvent::Tick));
         self.drain(at);
+        if let Some(agent) = self.agent_on(at) {
+            self.boot_agent(agent);
+        }
     }
 
-    /// Power off. A write that was under way may or may not have reached the disk.
-    pub(crate) fn crash_manager(&mut self, at: usize) {
+    /// Power off for a while. A write that was under way may or may not have reached the disk.
+    pub(crate) fn crash_manager(&mut self, at: usize, down: u64) {
         let reached = self.rng.chance(5_000);
         let host = &mut self.hosts[at];
         let Some(process) = host.process.take() else {
             return;
         };
-        if let (Some(persist), true) = (process.writing, reached) {
-            host.disk.write(persist);
+        if !process.waiting.is_empty() {
+            self.mark("crash with writes that wait");
+        }
+        if let Some(persist) = process.writing {
+            self.mark(match (reached, persist.hard_state.is_some(), persist.entries.is_empty()) {
+                (true, true, false) => "crash after hard state and entries were written",
+                (false, true, false) => "crash before hard state and entries were written",
+                (_, true, true) => "crash while a hard state is written",
+                _ => "crash while entries are written",
+            });
+            if reached {
+                self.hosts[at].disk.write(persist);
+            }
+        }
+        if process.making_snapshot {
+            self.mark("crash while a snapshot is made");
+        }
+        if process.changing.is_some() {
+            self.mark("crash of a leader that changes the members");
         }
         self.mark(if process.reign.is_some() {
             "crash of a leader"
@@ -254,6 +270,36 @@ impl World {
             "crash of a manager"
         });
         self.note(("m", at), 2, || "crashes".into());
+        self.after(down, Event::BootManager(at));
+        if let Some(agent) = self.agent_on(at) {
+            self.kill_agent(agent);
+        }
+    }
+
+    /// Whether the manager dies here, between two effects.
+    fn dies(&mut self, at: usize) -> bool {
+        let per_effect = if self.calm { 0 } else { self.params.crash_per_effect };
+        let host = &mut self.hosts[at];
+        let Some(process) = host.process.as_ref() else {
+            return true;
+        };
+        let writing = process.writing.is_some();
+        let down = match &mut host.dies_in {
+            Some((0, down)) => Some(*down),
+            Some((left, _)) => {
+                *left -= 1;
+                None
+            }
+            None => None,
+        };
+        let factor = if writing { 10 } else { 1 };
+        let by_chance = per_effect > 0 && self.rng.chance(per_effect * factor);
+        let Some(down) = down.or_else(|| by_chance.then(|| self.rng.under(3 * SEC))) else {
+            return false;
+        };
+        self.mark(if writing { "crash between effects while writing" } else { "crash between effects" });
+        self.crash_manager(at, down);
+        true
     }
 
     pub(crate) fn schedule(&mut self, at: usize, us: u64, event: ManagerEvent) {
@@ -275,16 +321,14 @@ impl World {
             return self.after(wait, Event::Manager(at, start, event));
         }
         match event {
-            ManagerEvent::Tick => {
-                self.schedule(at, TICK, ManagerEvent::Tick);
-                self.raft(at, Input::Tick);
-                self.grow(at);
-            }
+            ManagerEvent::Tick => self.tick(at),
             ManagerEvent::Written => self.written(at),
+            ManagerEvent::Synced => self.synced(at),
             ManagerEvent::SnapshotMade(file) => self.snapshot_made(at, *file),
             ManagerEvent::SnapshotEnded(to, ok) => {
                 self.raft(at, Input::SnapshotSent { to, ok });
             }
+            ManagerEvent::Unreachable(to) => self.raft(at, Input::Unreachable(to)),
             ManagerEvent::Confirmed(id, leads) => self.confirmed(at, id, leads),
             ManagerEvent::Drain => self.drain(at),
             ManagerEvent::Resume => self.resume(at),
@@ -300,28 +344,29 @@ impl World {
         }
     }
 
-    /// The leader lets in the managers that are not members yet, and makes voters of learners.
-    fn grow(&mut self, at: usize) {
-        let members: Vec<Member> = self.hosts.iter().map(Host::member).collect();
-        let id = ProposalId(self.number());
-        let Some(process) = self.process(at) else {
-            return;
-        };
-        let status = process.consensus.status();
-        if status.role != Role::Leader || status.ready_term.is_none() {
-            return;
+    fn tick(&mut self, at: usize) {
+        // An oscillator that is off makes ticks longer or shorter.
+        let tick = self.hosts[at].clock.stretch(TICK);
+        self.schedule(at, tick, ManagerEvent::Tick);
+        self.raft(at, Input::Tick);
+        self.roles(at);
+        let full = self.hosts[at].full_until > self.now;
+        if full && self.now / TICK % 10 == 0 && self.leads(at) {
+            // Nothing can be accepted here: somebody else should lead.
+            self.transfer(at);
         }
-        let known = &status.membership;
-        let change = if let Some(learner) = known.learners.first() {
-            MemberChange::Promote(*learner)
-        } else {
-            let missing = |m: &&Member| !known.members.contains_key(&m.raft_id);
-            match members.iter().find(missing) {
-                Some(member) => MemberChange::AddLearner(member.clone()),
-                None => return,
-            }
-        };
-        self.raft(at, Input::Change { id, change });
+    }
+
+    /// Whether raft says that this manager leads.
+    pub(crate) fn leads(&mut self, at: usize) -> bool {
+        let process = self.process(at);
+        process.is_some_and(|p| p.consensus.status().role == Role::Leader)
+    }
+
+    pub(crate) fn transfer(&mut self, at: usize) {
+        let id = ProposalId(self.number());
+        self.raft(at, Input::TransferLeader { id, to: None });
+        self.mark("leadership transferred");
     }
 
     pub(crate) fn raft(&mut self, at: usize, input: Input) {
@@ -338,15 +383,26 @@ impl World {
     }
 
     pub(crate) fn drain(&mut self, at: usize) {
+        let mut any = false;
         while let Some(effects) = self.process(at).and_then(|p| p.consensus.ready()) {
+            any = true;
             self.perform(at, effects);
             if self.violation.is_some() {
                 return;
             }
         }
+        if let Some(process) = self.process(at).filter(|_| any) {
+            let position = process.position();
+            let verdict = self.oracle.members.stands(raft_id(at), position);
+            self.judge(verdict);
+        }
     }
 
+    /// The duties of the caller, in their order.
     fn perform(&mut self, at: usize, effects: Effects) {
+        if self.dies(at) {
+            return;
+        }
         if let Some(persist) = effects.persist {
             if let Some(process) = self.process(at) {
                 process.waiting.push_back(persist);
@@ -354,10 +410,16 @@ impl World {
             self.start_write(at);
         }
         for message in effects.send {
+            if self.dies(at) {
+                return;
+            }
             self.post(at, message);
         }
         let any = !effects.apply.is_empty();
         for apply in effects.apply {
+            if self.dies(at) {
+                return;
+            }
             self.apply(at, apply);
         }
         if let Some(process) = self.process(at).filter(|_| any) {
@@ -366,34 +428,76 @@ impl World {
             self.maybe_make_snapshot(at, false);
         }
         for (request, reason) in effects.rejected {
-            match request {
-                RequestId::Read(id) => self.schedule(at, 0, ManagerEvent::Confirmed(id, false)),
-                RequestId::Proposal(id) => {
-                    let outcome = match reason {
-                        Rejected::LostLeadership { .. } => Outcome::Unknown,
-                        _ => Outcome::Refused,
-                    };
-                    self.settle_proposal(at, id, outcome);
-                }
-            }
+            self.rejected(at, request, &reason);
         }
         for read in effects.reads {
             self.schedule(at, 0, ManagerEvent::Confirmed(read.id, true));
         }
+        self.tell_removed(at, effects.tell_removed);
         if effects.want_snapshot {
+            self.mark("snapshot wanted");
             self.maybe_make_snapshot(at, true);
         }
         if let Some(status) = effects.status {
-            let (role, term) = (status.role, status.term);
-            self.note(("m", at), term, || format!("{role:?} in term {term}"));
-            let delay = self.rng.under(20 * MS);
-            self.schedule(at, delay, ManagerEvent::Leadership);
+            self.new_status(at, &status);
         }
     }
 
+    fn rejected(&mut self, at: usize, request: RequestId, reason: &Rejected) {
+        self.mark(match reason {
+            Rejected::LostLeadership { .. } => "outcome of a request unknown",
+            Rejected::StaleTerm { .. } => "proposal of an old term refused",
+            Rejected::Transferring { .. } => "proposal refused during a transfer",
+            Rejected::Change(_) => "change of members refused",
+            Rejected::NotLeader { .. } => "proposal refused by a follower",
+            _ => "proposal refused for now",
+        });
+        match request {
+            RequestId::Read(id) => self.schedule(at, 0, ManagerEvent::Confirmed(id, false)),
+            RequestId::Proposal(id) => {
+                let outcome = match reason {
+                    Rejected::LostLeadership { .. } => Outcome::Unknown,
+                    _ => Outcome::Refused,
+                };
+                self.change_ended(at, id);
+                self.settle_proposal(at, id, outcome);
+            }
+        }
+    }
+
+    fn tell_removed(&mut self, at: usize, members: BTreeSet<RaftId>) {
+        for to in members {
+            self.mark("a removed manager is told");
+            self.tell(at, index(to));
+        }
+    }
+
+    fn new_status(&mut self, at: usize, status: &consensus::Status) {
+        let (role, term) = (status.role, status.term);
+        self.note(("m", at), term, || format!("{role:?} in term {term}"));
+        if role == Role::Leader {
+            let Some(process) = self.process(at) else { return };
+            let last = process.consensus.last_index();
+            let verdict = self.oracle.members.leads(raft_id(at), (term, last), &status.membership);
+            self.judge(verdict);
+        }
+        let Some(process) = self.process(at) else { return };
+        let was = std::mem::replace(&mut process.removal, status.removal);
+        if status.removal == Removal::Done && was != Removal::Done {
+            return self.manager_leaves(at);
+        }
+        let delay = self.rng.under(20 * MS);
+        self.schedule(at, delay, ManagerEvent::Leadership);
+    }
+
+    // The log.
+
     fn start_write(&mut self, at: usize) {
-        let disk_max = self.params.disk_max;
-        let Some(process) = self.process(at) else {
+        let (now, calm, disk_max) = (self.now, self.calm, self.params.disk_max);
+        let host = &mut self.hosts[at];
+        let (slow, full) = (host.slow_until > now, host.full_until.saturating_sub(now));
+        let dies = host.dies_writing;
+        let Some(process) = host.process.as_mut() else {
             return;
         };
         if process.writing.is_some() {
@@ -406,19 +510,53 @@ impl World {
             persist.absorb(later);
         }
         process.writing = Some(persist);
-        let delay = self.rng.between(0, disk_max);
+        let mut delay = self.rng.between(0, disk_max);
+        if slow && !calm {
+            delay += self.rng.between(SEC, 4 * SEC);
+            self.mark("a write takes seconds");
+        }
+        if full > 0 && !calm {
+            delay += full + FULL_POLL;
+            self.mark("a write waits for room on the disk");
+        }
+        if let Some(down) = dies {
+            self.mark("crash at a write");
+            return self.crash_manager(at, down);
+        }
         self.schedule(at, delay, ManagerEvent::Written);
     }
 
     fn written(&mut self, at: usize) {
+        let bug = self.bug;
         let host = &mut self.hosts[at];
         let written = host.process.as_mut().and_then(|p| p.writing.take());
-        let Some(persist) = written else { return };
+        let Some(mut persist) = written else { return };
         let number = persist.number;
-        host.disk.write(persist);
+        if bug == Some(Bug::DropHardState) && !persist.entries.is_empty() {
+            persist.hard_state = None;
+        }
+        if bug == Some(Bug::SkipSync) {
+            host.disk.unsynced.push_back(persist);
+            self.schedule(at, 400 * MS, ManagerEvent::Synced);
+        } else {
+            host.disk.write(persist);
+        }
+        if self.dies(at) {
+            return;
+        }
         self.raft(at, Input::Persisted { number });
         self.start_write(at);
     }
+
+    /// A lying disk does a write at last.
+    fn synced(&mut self, at: usize) {
+        let disk = &mut self.hosts[at].disk;
+        if let Some(persist) = disk.unsynced.pop_front() {
+            disk.write(persist);
+        }
+    }
+
+    // The tables.
 
     fn apply(&mut self, at: usize, apply: Apply) {
         match apply {
@@ -430,13 +568,22 @@ impl World {
     fn install(&mut self, at: usize, meta: &SnapshotMeta) {
         let bug = self.bug;
         let host = &mut self.hosts[at];
-        let state = reloaded(&host.disk.files[&(meta.index, meta.term)], bug);
-        if let Some(process) = host.process.as_mut() {
-            process.applied = meta.index;
-            process.state = state.clone();
-            process.feed = History::new(state.version(), HISTORY_CHANGES_MAX);
-        }
+        let Some(file) = host.disk.file(meta) else {
+            return self.violate("R8", format!("m{at} accepted a snapshot without its file"));
+        };
+        let state = crate::snapshot::reloaded(file, bug);
+        let Some(process) = host.process.as_mut() else { return };
+        let first = process.applied == 0;
+        process.applied = meta.index;
+        process.state = state.clone();
+        process.feed = History::new(state.version(), HISTORY_CHANGES_MAX);
         self.mark("snapshot installed");
+        if first {
+            self.mark("snapshot installed by a manager that joined");
+        }
+        if !self.cut.is_empty() {
+            self.mark("snapshot installed during a partition");
+        }
         let verdict = self.oracle.restored(&state);
         self.judge(verdict);
         let version = state.version();
@@ -446,13 +593,27 @@ impl World {
     }
 
     fn apply_entry(&mut self, at: usize, entry: &Committed) {
-        if let Some(process) = self.process(at) {
-            process.applied = entry.index;
-        }
-        if let Payload::Normal(data) = &entry.payload {
-            self.apply_transaction(at, entry.term, data);
+        let Some(process) = self.process(at) else { return };
+        process.applied = entry.index;
+        let skip = process.making_snapshot && self.bug == Some(Bug::SkipApply);
+        let hash = match &entry.payload {
+            Payload::Normal(data) => hash_of(data),
+            Payload::Empty => 0,
+            Payload::Membership(m) => {
+                let ids = m.voters.iter().chain(&m.learners).chain(&m.removed);
+                ids.fold(1, |hash, id| fold(hash, id.get()))
+            }
+        };
+        let place = (entry.index, entry.term);
+        let verdict = self.oracle.members.applied(raft_id(at), place, hash);
+        self.judge(verdict);
+        match &entry.payload {
+            Payload::Normal(data) if !skip => self.apply_transaction(at, entry.term, data),
+            Payload::Membership(members) => self.members_changed(at, entry.index, members),
+            _ => {}
         }
         if let Some(id) = entry.id {
+            self.change_ended(at, id);
             self.settle_proposal(at, id, Outcome::Committed);
         }
     }
@@ -502,6 +663,7 @@ impl World {
         self.note(("m", at), version ^ (changes as u64) << 32, rows);
         self.mark("commit");
         for change in &commit.changes {
+            self.mark_change(change);
             if let store::Change::Node(diff) = change
                 && diff.new.is_none()
             {
@@ -520,115 +682,5 @@ impl World {
         // Whoever waits runs later, as a task of its own.
         let delay = self.rng.under(MS);
         self.schedule(at, delay, ManagerEvent::Settled(reign, waiter, outcome));
-    }
-
-    // Snapshots.
-
-    fn maybe_make_snapshot(&mut self, at: usize, wanted: bool) {
-        let every = self.params.snapshot_every;
-        let host = &mut self.hosts[at];
-        let covered = host.disk.mark.as_ref().map_or(0, |m| m.index);
-        let Some(process) = host.process.as_mut() else {
-            return;
-        };
-        let due = process.applied >= covered + every || (wanted && process.applied > covered);
-        if process.making_snapshot || !due {
-            return;
-        }
-        let meta = process.consensus.snapshot_meta();
-        let Some(meta) = meta.filter(|m| m.index == process.applied) else {
-            return;
-        };
-        process.making_snapshot = true;
-        let state = process.state.clone();
-        let file = Box::new(SnapshotFile { meta, state });
-        let delay = self.rng.between(MS, 300 * MS);
-        self.schedule(at, delay, ManagerEvent::SnapshotMade(file));
-    }
-
-    fn snapshot_made(&mut self, at: usize, file: SnapshotFile) {
-        let keep_entries = self.params.keep_entries;
-        let host = &mut self.hosts[at];
-        let Some(process) = host.process.as_mut() else {
-            return;
-        };
-        process.making_snapshot = false;
-        let SnapshotFile { meta, state } = file;
-        let newer = |m: &SnapshotMeta| m.index >= meta.index;
-        if host.disk.mark.as_ref().is_some_and(newer) {
-            return;
-        }
-        host.disk.files.insert((meta.index, meta.term), state);
-        process.consensus.handle(Input::Compact {
-            snapshot: meta.clone(),
-            keep_entries,
-        });
-        let first = process.consensus.first_index();
-        host.disk.truncate(meta, first);
-        self.mark("snapshot made");
-        self.drain(at);
-    }
-
-    // The network between managers.
-
-    fn post(&mut self, from: usize, message: Message) {
-        let to = index(message.to);
-        let host = &self.hosts[from];
-        let file = message.snapshot.as_ref().and_then(|meta| {
-            let state = host.disk.files.get(&(meta.index, meta.term))?.clone();
-            let meta = meta.clone();
-            Some(SnapshotFile { meta, state })
-        });
-        let from_start = host.start;
-        let mut delay = self.rng.between(50, self.params.delay_max);
-        if self.rng.chance(100) {
-            delay *= 10;
-        }
-        let packet = Packet {
-            from,
-            from_start,
-            to,
-            message,
-            file,
-        };
-        self.after(delay, Event::Packet(Box::new(packet)));
-    }
-
-    pub(crate) fn packet(&mut self, packet: Packet) {
-        let Packet {
-            from,
-            from_start,
-            to,
-            message,
-            file,
-        } = packet;
-        let loss = if self.calm { 0 } else { self.params.loss };
-        let lost = self.cut.contains(&(from, to))
-            || self.hosts[to].process.is_none()
-            || self.rng.chance(loss)
-            || (message.snapshot.is_some() && file.is_none());
-        if message.kind == MessageKind::Snapshot {
-            let ended = ManagerEvent::SnapshotEnded(message.to, !lost);
-            self.after(5 * MS, Event::Manager(from, from_start, ended));
-        }
-        if lost {
-            return;
-        }
-        let host = &mut self.hosts[to];
-        if host.paused_until > self.now {
-            let wait = host.paused_until - self.now;
-            let packet = Packet {
-                from,
-                from_start,
-                to,
-                message,
-                file,
-            };
-            return self.after(wait, Event::Packet(Box::new(packet)));
-        }
-        if let Some(SnapshotFile { meta, state }) = file {
-            host.disk.files.insert((meta.index, meta.term), state);
-        }
-        self.raft(to, Input::Step(message));
     }
 }

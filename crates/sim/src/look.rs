@@ -48,7 +48,8 @@ impl World {
             let steady = link.is_some_and(|l| {
                 l.manager == leader && l.session.is_some() && self.now >= l.since + CONNECTED
             });
-            if !steady || agent.removed || agent.paused_until > self.now {
+            let gone = agent.removed || agent.lost;
+            if !steady || gone || agent.paused_until > self.now {
                 continue;
             }
             let wanted = must_run(self.oracle.state(), agent.node);
@@ -113,9 +114,15 @@ impl World {
             return Err(Violation::new("L2", "nobody leads"));
         }
         as_desired(state)?;
+        self.members_settled()?;
         for (at, agent) in self.agents.iter().enumerate() {
-            if agent.removed {
+            if agent.removed || agent.lost {
                 continue;
+            }
+            let needed = crate::told::needed_secrets(state, agent.node);
+            if let Some(extra) = agent.secrets.difference(&needed).next() {
+                let text = format!("a{at} keeps secret {extra}, which no task of it needs");
+                return Err(Violation::new("X1", text));
             }
             let wanted = must_run(state, agent.node);
             let running = |t: &&crate::node::Thing| t.stage == Stage::Running;
@@ -129,6 +136,32 @@ impl World {
             if let Some(left) = agent.things.keys().find(|id| !known(**id)) {
                 let text = format!("a{at} keeps what is left of task {left}, which is deleted");
                 return Err(Violation::new("O11", text));
+            }
+        }
+        Ok(())
+    }
+
+    /// L1: the managers are those that operators want, as far as they are there.
+    fn members_settled(&self) -> Verdict {
+        let must = self.voters.iter().filter(|id| {
+            let host = &self.hosts[crate::host::index(**id)];
+            !host.lost && host.process.is_none()
+        });
+        if let Some(id) = must.min() {
+            return Err(Violation::new("L1", format!("voter {id} does not run")));
+        }
+        for node in self.oracle.state().nodes().iter() {
+            if node.role != node.spec.desired_role {
+                let text = format!("node {} is {:?} and is to be another", node.id, node.role);
+                return Err(Violation::new("L1", text));
+            }
+            let host = self.hosts.iter().find(|h| h.node == node.id && !h.gone);
+            let votes = host.is_some_and(|h| self.voters.contains(&crate::host::raft_id(h.at)));
+            let lost = host.is_some_and(|h| h.lost) || self.agents.iter().any(|a| a.node == node.id && a.lost);
+            let manages = node.role == types::NodeRole::Manager;
+            if manages != votes && !lost {
+                let text = format!("node {} is {:?}, and votes: {votes}", node.id, node.role);
+                return Err(Violation::new("L1", text));
             }
         }
         Ok(())
@@ -176,7 +209,9 @@ impl World {
         let truth = self.oracle.state();
         let (version, hash) = (truth.version(), state_hash(truth));
         for (at, host) in self.hosts.iter().enumerate() {
-            let Some(process) = host.process.as_ref() else {
+            let process = host.process.as_ref().filter(|_| !host.lost);
+            let member = self.voters.contains(&crate::host::raft_id(at));
+            let Some(process) = process.filter(|_| member) else {
                 continue;
             };
             let state = &process.state;

@@ -4,7 +4,7 @@
 use orchestrator::SlotKey;
 use types::task::ContainerStatus;
 use types::{ServiceId, Task, TaskId};
-use worker::{Attempt, Command, Ended, Failure, Input, Outcome, Started};
+use worker::{Attempt, Command, Ended, Failure, Input, Outcome, Run, Started};
 
 use crate::agent::Doing;
 use crate::params::{MS, SEC};
@@ -32,13 +32,18 @@ pub(crate) struct Thing {
 }
 
 /// What images do. Long-running ones end only while faults last.
-pub(crate) const IMAGES: [&str; 9] = [
-    "stable", "stable", "stable", "slow", "crash", "oneshot", "flaky", "missing", "stubborn",
+pub(crate) const IMAGES: [&str; 10] = [
+    "stable", "stable", "stable", "slow", "crash", "oneshot", "flaky", "missing", "stubborn", "sick",
 ];
 
 fn image(task: &Task) -> String {
     let container = task.spec().container();
     container.map_or_else(String::new, |c| c.image.clone())
+}
+
+/// Whether its container runs and is never healthy.
+fn is_sick(task: &Task) -> bool {
+    image(task) == "sick"
 }
 
 fn name(command: &Command) -> &'static str {
@@ -89,6 +94,7 @@ impl World {
             Command::Prepare(_) if slow => (2 * SEC, 20 * SEC),
             Command::Prepare(_) => (10 * MS, 500 * MS),
             Command::Start(_) if slow => (SEC, 10 * SEC),
+            Command::Start(_) if image == "sick" && !self.calm => (2 * SEC, 20 * SEC),
             Command::Start(_) => (10 * MS, 500 * MS),
             Command::Wait => (0, 5 * MS),
             // It ignores the signal, and the engine kills it after the grace period.
@@ -132,11 +138,19 @@ impl World {
     /// What a command does to the node. `None`: it waits for the end of the container.
     pub(crate) fn execute(&mut self, at: usize, id: TaskId, command: &Command) -> Option<Outcome> {
         let stage = self.agents[at].things.get(&id).map(|t| t.stage);
+        let lies = self.bug == Some(crate::bugs::Bug::LieAboutStop);
         let missing = || Outcome::Failed(Failure::Missing("no such container".into()));
         let outcome = match (command, stage) {
-            (Command::Prepare(run), None) => return Some(self.prepare(at, &run.task)),
+            (Command::Prepare(run), None) => {
+                self.check_run(at, run);
+                return Some(self.prepare(at, &run.task));
+            }
             (Command::Prepare(_), _) => Outcome::Prepared,
-            (Command::Start(_), Some(Stage::Prepared)) => {
+            (Command::Start(run), Some(Stage::Prepared)) => {
+                if is_sick(&run.task) && !self.calm {
+                    self.mark("container never healthy");
+                    return Some(Outcome::Failed(Failure::Fatal("it is not healthy".into())));
+                }
                 self.start(at, id);
                 started(id)
             }
@@ -145,6 +159,8 @@ impl World {
             (Command::Start(_) | Command::Wait, None) => missing(),
             (Command::Wait, _) => return None,
             (Command::Stop | Command::Kill, None) => missing(),
+            (Command::Stop | Command::Kill, Some(Stage::Running)) if lies => Outcome::Stopped,
+            (Command::Remove, Some(Stage::Running)) if lies => Outcome::Removed,
             (Command::Stop | Command::Kill, Some(_)) => {
                 if let Some(thing) = self.agents[at].things.get_mut(&id)
                     && thing.stage == Stage::Running
@@ -159,6 +175,18 @@ impl World {
             }
         };
         Some(outcome)
+    }
+
+    /// X1: a task is given its own secrets and no others.
+    fn check_run(&mut self, at: usize, run: &Run) {
+        let container = run.task.spec().container();
+        let own = container.map(|c| c.secrets.iter().map(|r| r.secret_id).collect::<Vec<_>>());
+        let given: Vec<_> = run.secrets.iter().map(|s| s.id).collect();
+        self.mark_if(!given.is_empty(), "task with a secret prepared");
+        if own.unwrap_or_default() != given {
+            let text = format!("a{at} gives task {} other secrets than its own", run.task.id);
+            self.violate("X1", text);
+        }
     }
 
     fn prepare(&mut self, at: usize, task: &Task) -> Outcome {
@@ -235,8 +263,7 @@ impl World {
     }
 
     /// Every container of a node ends, and the engine does not answer for a while.
-    pub(crate) fn engine_restarts(&mut self, at: usize) {
-        let down = self.rng.between(0, 10 * SEC);
+    pub(crate) fn engine_restarts(&mut self, at: usize, down: u64) {
         let agent = &mut self.agents[at];
         agent.engine_down_until = self.now + down;
         let mut ended = Vec::new();

@@ -1,42 +1,39 @@
 //! What operators do: the writes of the control API, made on the leader's speculative head as the
 //! shell makes them.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
-
-use store::{Action, Draft, Key, Object, Step};
-use types::cluster::CLUSTER_NAME;
+use store::{Action, Draft, Key, Object, State, Step as StoreStep};
 use types::node::{Membership, NodeStatus};
-use types::service::{
-    FailureAction, JobStatus, UpdateConfig, UpdateOrder, UpdateState, UpdateStatus,
-};
-use types::task::{Placement, RestartCondition, RestartPolicy, message};
 use types::{
-    Annotations, Availability, Cluster, ClusterId, ClusterSpec, Entropy, Meta, Node, NodeSpec,
-    Resources, Service, ServiceId, ServiceMode, ServiceSpec, TaskSpec, TaskState, TaskStatus,
-    Timestamp, defaults,
+    Availability, Cluster, Node, NodeId, NodeRole, NodeSpec, TaskState, TaskStatus,
+    Timestamp,
 };
 
+use crate::bugs::Bug;
+use crate::edits::{self, Edit};
 use crate::host::Waiter;
-use crate::node::IMAGES;
+use crate::params::MS;
 use crate::rng::Rng;
-use crate::world::{Event, World};
+use crate::schedule::{Act, Step};
+use crate::spec_text;
+use crate::world::World;
 
 /// What operators remember.
 #[derive(Debug, Default)]
 pub(crate) struct Operator {
     serial: u64,
     names: u64,
+    /// Replicas of services before they were scaled to zero.
+    before: Vec<(types::ServiceId, u64)>,
 }
-
-type Edit = Vec<Action>;
 
 impl World {
     /// Creates what every cluster has, where it is missing.
     pub(crate) fn plant(&mut self, at: usize) {
         let (clock, mut rng) = (self.clock(at), self.rng.clone());
-        let nodes: Vec<_> = self.agents.iter().map(|a| a.node).collect();
+        let (history, managers) = (self.params.history, self.hosts.iter().map(|h| h.node));
+        let mut nodes: Vec<_> = managers.map(|n| (n, NodeRole::Manager)).collect();
+        let workers = self.agents.iter().map(|a| (a.node, NodeRole::Worker));
+        nodes.extend(workers.filter(|(n, _)| !self.hosts.iter().any(|h| h.node == *n)));
         let Some(leading) = self.leading(at) else {
             return;
         };
@@ -44,17 +41,15 @@ impl World {
             return;
         }
         let mut draft = Draft::new(leading.view.head(), clock);
-        let mut actions = vec![Action::Create(Object::from(cluster(&mut rng)))];
-        actions.extend(
-            nodes
-                .into_iter()
-                .map(|n| Action::Create(Object::from(node(n, &mut rng)))),
-        );
+        let mut actions = vec![Action::Create(Object::from(edits::cluster(&mut rng, history)))];
+        let create = |(id, role): (NodeId, NodeRole)| {
+            Action::Create(Object::from(node(id, role, &mut rng)))
+        };
+        actions.extend(nodes.into_iter().map(create));
         self.rng = rng;
         for action in actions {
-            draft
-                .add(Step::unguarded(action))
-                .expect("the tables are empty");
+            let step = StoreStep::unguarded(action);
+            draft.add(step).expect("the tables are empty");
         }
         self.write(at, draft);
     }
@@ -64,7 +59,7 @@ impl World {
         let serial = self.operator.serial;
         let waiter = Waiter::Api { serial, hash: 0 };
         let proposal = self.accept(at, draft, waiter);
-        if self.bug == Some(crate::params::Bug::AckBeforeCommit) && proposal.is_some() {
+        if self.bug == Some(Bug::AckBeforeCommit) && proposal.is_some() {
             let process = self.process(at);
             let known = process.and_then(|p| p.waiters.values().next_back().copied());
             if let Some((_, Waiter::Api { serial, hash })) = known {
@@ -77,52 +72,117 @@ impl World {
     }
 
     /// An operator does something, if there is a leader to tell.
-    pub(crate) fn operate(&mut self) {
-        if self.calm {
+    pub(crate) fn operate(&mut self, step: &Step) {
+        let wanted_still = matches!(step.act, Act::ScaleToZero | Act::DrainAll) && step.ms == 0;
+        if self.calm && !wanted_still {
             return;
         }
-        let pause = self.rng.between(0, self.params.operator_max);
-        self.after(pause, Event::Operator);
-        if let Some(at) = self.leader() {
-            self.operate_on(at);
+        let Some(at) = self.leader() else {
+            return self.mark("operator finds no leader");
+        };
+        let mut rng = Rng::new(step.how);
+        match step.act {
+            Act::ScaleToZero | Act::DrainAll => self.there_and_back(at, step),
+            Act::UpdateTwice | Act::RollBackTwice => {
+                for _ in 0..2 {
+                    self.edit_service(at, step, &mut rng);
+                }
+            }
+            act if act >= Act::RemoveNode && act <= Act::Leave => self.churn(at, step, &mut rng),
+            _ => self.edit_service(at, step, &mut rng),
         }
     }
 
-    fn operate_on(&mut self, at: usize) {
-        let clock = self.clock(at);
-        let mut rng = self.rng.clone();
-        let number = self.operator.names;
-        let params = self.params.clone();
-        let Some(leading) = self.leading(at) else {
-            return;
-        };
-        let head = leading.view.head().clone();
+    /// The committed-or-not newest tables of a leader.
+    fn head(&mut self, at: usize) -> State {
+        let head = self.leading(at).map(|l| l.view.head().clone());
+        head.unwrap_or_default()
+    }
+
+    fn edit_service(&mut self, at: usize, step: &Step, rng: &mut Rng) {
+        let (clock, head) = (self.clock(at), self.head(at));
+        let (number, params) = (self.operator.names, self.params.clone());
         let services: Vec<_> = head.services().iter().cloned().collect();
-        let choice = rng.under(100);
         let some = rng.pick(&services);
-        let edit = match (choice, some) {
-            (0..25, _) | (25..80, None) if services.len() < params.services_max => {
-                self.operator.names += 1;
-                create(&mut rng, number, params.replicas_max, clock)
+        let room = (services.len() as u64) < params.services_max;
+        let replicas_max = params.replicas_max;
+        let edit = match (step.act, some) {
+            (Act::Create, None) => edits::create(rng, &head, (number, replicas_max), clock),
+            (Act::Create, _) if room => edits::create(rng, &head, (number, replicas_max), clock),
+            (Act::Scale, Some(s)) => edits::scale(rng, &s, replicas_max, clock),
+            (Act::Update | Act::UpdateTwice, Some(s)) => {
+                self.mark_if(edits::is_updating(&s), "update during an update");
+                self.mark_if(edits::is_rolling_back(&s), "update during a rollback");
+                edits::update(rng, &head, &s, clock)
             }
-            (0..40, Some(s)) => scale(&mut rng, &s, params.replicas_max, clock),
-            (40..60, Some(s)) => update(&mut rng, &s, clock),
-            (60..66, Some(s)) => roll_back(&s, clock),
-            (66..72, Some(s)) => vec![Action::Remove(Key::Service(s.id))],
-            (72..94, _) => available(&mut rng, &head),
-            (94..96, _) => remove_node(&mut rng, &head, clock),
-            _ => relabel(&mut rng, &head),
+            (Act::RollBack | Act::RollBackTwice, Some(s)) => {
+                self.mark_if(edits::is_rolling_back(&s), "rollback during a rollback");
+                self.mark_if(edits::is_updating(&s), "rollback during an update");
+                edits::roll_back(&s, clock)
+            }
+            (Act::RemoveService, Some(s)) => {
+                self.mark_if(edits::is_updating(&s), "service removed during its update");
+                vec![Action::Remove(Key::Service(s.id))]
+            }
+            (Act::SetAvailability, _) => available(rng, &head),
+            (Act::Relabel, _) => relabel(rng, &head),
+            (Act::Rotate, _) => edits::rotate(rng, &head),
+            (Act::MakeSecret, _) => edits::make_secret(rng, &head, number),
+            (Act::RotateSecret, _) => edits::rotate_secret(rng, &head, number, clock),
+            (Act::Service, _) => match spec_text::edit(&step.text, &head, clock, rng) {
+                Ok(edit) => edit,
+                Err(why) => panic!("{why}"),
+            },
+            _ => Edit::new(),
         };
-        self.rng = rng;
+        self.operator.names += 1;
+        if edits::is_valid(&edit) {
+            self.commit_edit(at, edit, clock);
+        }
+    }
+
+    /// Everything is scaled to zero, or drained, and back after a while.
+    fn there_and_back(&mut self, at: usize, step: &Step) {
+        let (clock, head) = (self.clock(at), self.head(at));
+        let back = step.ms == 0;
+        let edit = match step.act {
+            Act::DrainAll => {
+                let to = if back { Availability::Active } else { Availability::Drain };
+                let all = head.nodes().iter().map(|n| with_availability(n, to));
+                all.collect()
+            }
+            _ if back => {
+                let before = std::mem::take(&mut self.operator.before);
+                let all = before.into_iter().filter_map(|(id, n)| {
+                    Some((head.services().get(id)?.clone(), n))
+                });
+                all.flat_map(|(s, n)| edits::scale_to(&s, n, clock)).collect()
+            }
+            _ => {
+                let services = head.services().iter();
+                let counts = services.filter_map(|s| Some((s.id, edits::replicas(s)?)));
+                self.operator.before = counts.collect();
+                let services = head.services().iter();
+                services.flat_map(|s| edits::scale_to(s, 0, clock)).collect()
+            }
+        };
+        self.mark_if(!back, if step.act == Act::DrainAll {
+            "every node drained"
+        } else {
+            "every service scaled to zero"
+        });
+        if !back {
+            self.act_later(step.ms.max(1) * MS, step.act, 0);
+        }
         self.commit_edit(at, edit, clock);
     }
 
-    fn commit_edit(&mut self, at: usize, edit: Edit, clock: Timestamp) {
+    pub(crate) fn commit_edit(&mut self, at: usize, edit: Edit, clock: Timestamp) {
         let Some(leading) = self.leading(at).filter(|_| !edit.is_empty()) else {
             return;
         };
         let mut draft = Draft::new(leading.view.head(), clock);
-        let step = Step {
+        let step = StoreStep {
             guards: Vec::new(),
             actions: edit,
         };
@@ -133,9 +193,100 @@ impl World {
         self.write(at, draft);
     }
 
+    // Machines that come and go.
+
+    fn churn(&mut self, at: usize, step: &Step, rng: &mut Rng) {
+        match step.act {
+            Act::RemoveNode => self.remove_node(at, rng),
+            Act::JoinWorker => self.join(at, NodeRole::Worker, rng),
+            Act::JoinManager => self.join(at, NodeRole::Manager, rng),
+            Act::JoinTwo => {
+                self.join(at, NodeRole::Manager, rng);
+                self.join(at, NodeRole::Manager, rng);
+                self.mark("two managers join at once");
+            }
+            Act::Promote => self.promote(at, rng),
+            Act::Leave | Act::Demote => drop(self.demote(at, rng)),
+            Act::DemoteAndCrash => {
+                if let Some(host) = self.demote(at, rng) {
+                    self.crash_manager(host, step.ms * MS);
+                    self.mark("a manager crashes while it is demoted");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn join(&mut self, at: usize, role: NodeRole, rng: &mut Rng) {
+        let machines = self.agents.iter().filter(|a| !a.removed).count();
+        let full = role == NodeRole::Manager && self.room_for_managers() == 0;
+        if machines > 24 || full {
+            return;
+        }
+        let id = NodeId::random(rng);
+        let clock = self.clock(at);
+        self.commit_edit(at, vec![Action::Create(Object::from(node(id, role, rng)))], clock);
+        self.new_agent(id);
+        if role == NodeRole::Manager {
+            self.new_host(id);
+        }
+        self.mark(if role == NodeRole::Manager { "a manager joins" } else { "a worker joins" });
+    }
+
+    fn promote(&mut self, at: usize, rng: &mut Rng) {
+        let (clock, head) = (self.clock(at), self.head(at));
+        let ready = |n: &&std::sync::Arc<Node>| {
+            n.spec.desired_role == NodeRole::Worker && n.description.is_some()
+        };
+        let workers: Vec<_> = head.nodes().iter().filter(ready).cloned().collect();
+        let Some(worker) = rng.pick(&workers).filter(|_| self.room_for_managers() > 0) else {
+            return;
+        };
+        let mut node = Node::clone(&worker);
+        node.spec.desired_role = NodeRole::Manager;
+        self.commit_edit(at, vec![Action::Update(Object::from(node))], clock);
+        self.mark("a worker is to be a manager");
+    }
+
+    /// The demotion of the control API, with its checks.
+    fn demote(&mut self, at: usize, rng: &mut Rng) -> Option<usize> {
+        let (clock, head) = (self.clock(at), self.head(at));
+        let manages = |n: &&std::sync::Arc<Node>| n.spec.desired_role == NodeRole::Manager;
+        let managers: Vec<_> = head.nodes().iter().filter(manages).cloned().collect();
+        let chosen = rng.pick(&managers).filter(|_| managers.len() > 1)?;
+        let host = self.hosts.iter().find(|h| h.node == chosen.id && !h.gone)?.at;
+        if !self.may_lose(host) || self.agent_on(host).is_none() {
+            return None;
+        }
+        let mut node = Node::clone(&chosen);
+        node.spec.desired_role = NodeRole::Worker;
+        self.commit_edit(at, vec![Action::Update(Object::from(node))], clock);
+        self.mark("a manager is to be a worker");
+        self.mark_if(host == at, "the leader is to be a worker");
+        self.mark_if(managers.len() == 2, "one of two managers is to be a worker");
+        Some(host)
+    }
+
+    fn remove_node(&mut self, at: usize, rng: &mut Rng) {
+        let (clock, head) = (self.clock(at), self.head(at));
+        let worker = |n: &&std::sync::Arc<Node>| {
+            n.role == NodeRole::Worker && n.spec.desired_role == NodeRole::Worker
+        };
+        let workers: Vec<_> = head.nodes().iter().filter(worker).cloned().collect();
+        let known = |id: NodeId| self.agents.iter().position(|a| a.node == id);
+        let Some(node) = rng.pick(&workers).filter(|_| workers.len() > 1) else {
+            return;
+        };
+        let manages = known(node.id).and_then(|a| self.host_on(a)).is_some();
+        if !manages {
+            let edit = orphan_and_remove(&head, &node, clock);
+            self.commit_edit(at, edit, clock);
+        }
+    }
+
     /// The machine of a removed node leaves with it, in one go for simplicity: it is not asked
     /// about any more.
-    pub(crate) fn machine_leaves(&mut self, node: types::NodeId) {
+    pub(crate) fn machine_leaves(&mut self, node: NodeId) {
         if let Some(at) = self.agents.iter().position(|a| a.node == node) {
             self.agents[at].removed = true;
             self.kill_agent(at);
@@ -158,244 +309,52 @@ impl World {
     }
 }
 
-fn cluster(rng: &mut Rng) -> Cluster {
-    Cluster {
-        id: ClusterId::random(rng),
-        meta: Meta::default(),
-        spec: ClusterSpec {
-            annotations: Annotations::named(CLUSTER_NAME),
-            task_history_retention_limit: rng.one_of(&[0, 1, 5, 5]),
-            raft: defaults::RAFT,
-            heartbeat_period: Some(defaults::HEARTBEAT_PERIOD),
-            ..ClusterSpec::default()
-        },
-        root_ca: types::cluster::RootCa::default(),
-        network_bootstrap_keys: Vec::new(),
-        encryption_key_lamport_clock: 0,
-        blacklisted_certificates: BTreeMap::new(),
-        unlock_keys: Vec::new(),
-        fips: false,
-        default_address_pool: Vec::new(),
-        subnet_size: 0,
-        vxlan_udp_port: 0,
-        feature_level: 1,
-    }
-}
-
-fn node(id: types::NodeId, rng: &mut Rng) -> Node {
+fn node(id: NodeId, role: NodeRole, rng: &mut Rng) -> Node {
     let mut spec = NodeSpec {
         membership: Membership::Accepted,
+        desired_role: role,
         ..NodeSpec::default()
     };
     let zone = rng.one_of(&["one", "two"]);
     spec.annotations.labels.insert("zone".into(), zone.into());
     Node {
         id,
-        meta: Meta::default(),
+        meta: types::Meta::default(),
         spec,
         description: None,
         status: NodeStatus::default(),
         certificate: types::node::Certificate::default(),
-        role: types::NodeRole::Worker,
+        role,
         attachments: Vec::new(),
         vxlan_udp_port: 0,
     }
 }
 
-// Services.
-
-fn create(rng: &mut Rng, number: u64, replicas_max: u64, now: Timestamp) -> Edit {
-    let mode = match rng.under(10) {
-        0..6 => ServiceMode::Replicated {
-            replicas: rng.between(0, replicas_max),
-        },
-        6 | 7 => ServiceMode::Global,
-        8 => ServiceMode::ReplicatedJob {
-            max_concurrent: rng.between(1, 3),
-            total_completions: rng.between(1, replicas_max.max(2)),
-        },
-        _ => ServiceMode::GlobalJob,
-    };
-    let mut spec = ServiceSpec {
-        annotations: Annotations::named(format!("s{number}")),
-        mode,
-        task: task(rng),
-        ..ServiceSpec::default()
-    };
-    if !mode.is_job() && rng.chance(7_000) {
-        spec.update = Some(update_config(rng));
-        spec.rollback = rng.chance(5_000).then(|| update_config(rng));
-    }
-    let job = JobStatus {
-        iteration: 0,
-        last_execution: now,
-    };
-    let service = Service {
-        id: ServiceId::random(rng),
-        meta: Meta::default(),
-        spec: Arc::new(spec),
-        spec_version: 0,
-        previous_spec: None,
-        previous_spec_version: None,
-        endpoint: None,
-        update_status: None,
-        job_status: mode.is_job().then_some(job),
-    };
-    vec![Action::Create(Object::from(service))]
-}
-
-fn task(rng: &mut Rng) -> TaskSpec {
-    let mut task = TaskSpec::default();
-    if let Some(container) = task.container_mut() {
-        container.image = rng.one_of(&IMAGES).into();
-        let grace = rng.one_of(&[None, None, Some(0), Some(3), Some(70)]);
-        container.stop_grace_period = grace.map(Duration::from_secs);
-    }
-    if rng.chance(6_000) {
-        task.restart = Some(RestartPolicy {
-            condition: rng.one_of(&[
-                RestartCondition::Any,
-                RestartCondition::Any,
-                RestartCondition::OnFailure,
-                RestartCondition::None,
-            ]),
-            delay: rng
-                .one_of(&[None, Some(0), Some(1), Some(5)])
-                .map(Duration::from_secs),
-            max_attempts: rng.one_of(&[0, 0, 0, 1, 3]),
-            window: rng.one_of(&[None, None, Some(10)]).map(Duration::from_secs),
-        });
-    }
-    if rng.chance(2_000) {
-        let reserve = Resources {
-            nano_cpus: rng.one_of(&[100, 500, 1_000, 2_000]) * 1_000_000,
-            memory_bytes: 1 << 30,
-            generic: Vec::new(),
-        }
-        .into();
-        task.resources.reservations = reserve;
-    }
-    if rng.chance(2_000) {
-        task.placement = Some(placement(rng));
-    }
-    task
-}
-
-fn placement(rng: &mut Rng) -> Placement {
-    let constraint = rng.one_of(&["node.labels.zone == one", "node.labels.zone != one"]);
-    Placement {
-        constraints: vec![constraint.into()],
-        max_replicas: rng.one_of(&[0, 0, 1, 2]),
-        ..Placement::default()
-    }
-}
-
-fn update_config(rng: &mut Rng) -> UpdateConfig {
-    UpdateConfig {
-        parallelism: rng.one_of(&[0, 1, 1, 2, 3]),
-        delay: Duration::from_secs(rng.one_of(&[0, 0, 1, 5])),
-        failure_action: rng.one_of(&[
-            FailureAction::Pause,
-            FailureAction::Continue,
-            FailureAction::Rollback,
-        ]),
-        monitor: rng
-            .one_of(&[None, Some(0), Some(2)])
-            .map(Duration::from_secs),
-        max_failure_ratio: rng.one_of(&[0.0, 0.0, 0.3, 1.0]),
-        order: rng.one_of(&[UpdateOrder::StopFirst, UpdateOrder::StartFirst]),
-    }
-}
-
-/// The update of the control API.
-fn updated(old: &Service, spec: ServiceSpec, now: Timestamp) -> Edit {
-    let mut service = Service::clone(old);
-    service.previous_spec = Some(old.spec.clone());
-    service.previous_spec_version = Some(old.spec_version);
-    service.spec = Arc::new(spec);
-    service.spec_version = old.meta.version;
-    service.update_status = None;
-    next_run(&mut service, now);
-    vec![Action::Update(Object::from(service))]
-}
-
-fn next_run(service: &mut Service, now: Timestamp) {
-    if service.spec.mode.is_job() {
-        let iteration = service.job_status.map_or(0, |j| j.iteration + 1);
-        service.job_status = Some(JobStatus {
-            iteration,
-            last_execution: now,
-        });
-    }
-}
-
-fn scale(rng: &mut Rng, service: &Service, replicas_max: u64, now: Timestamp) -> Edit {
-    let mut spec = ServiceSpec::clone(&service.spec);
-    let ServiceMode::Replicated { replicas } = &mut spec.mode else {
-        return Edit::new();
-    };
-    *replicas = rng.between(0, replicas_max);
-    updated(service, spec, now)
-}
-
-fn update(rng: &mut Rng, service: &Service, now: Timestamp) -> Edit {
-    let mut spec = ServiceSpec::clone(&service.spec);
-    match rng.under(6) {
-        0 => spec.task.force_update += 1,
-        1 => spec.task = task(rng),
-        2 if !spec.mode.is_job() => spec.update = Some(update_config(rng)),
-        3 => spec.task.placement = rng.chance(5_000).then(|| placement(rng)),
-        _ => {
-            let number = rng.next_u64();
-            if let Some(container) = spec.task.container_mut() {
-                container.env = vec![format!("N={number}")];
-            }
-        }
-    }
-    updated(service, spec, now)
-}
-
-/// The rollback of the control API.
-fn roll_back(old: &Service, now: Timestamp) -> Edit {
-    let mut service = Service::clone(old);
-    let (Some(previous), Some(version)) =
-        (service.previous_spec.take(), service.previous_spec_version)
-    else {
-        return Edit::new();
-    };
-    service.previous_spec = Some(std::mem::replace(&mut service.spec, previous));
-    service.previous_spec_version = Some(std::mem::replace(&mut service.spec_version, version));
-    service.update_status = Some(UpdateStatus {
-        state: UpdateState::RollbackStarted,
-        started_at: now,
-        completed_at: Timestamp::ZERO,
-        message: "manually requested rollback".into(),
-    });
-    next_run(&mut service, now);
-    vec![Action::Update(Object::from(service))]
-}
-
-// Nodes.
-
-fn some_node(rng: &mut Rng, head: &store::State) -> Option<Node> {
+fn some_node(rng: &mut Rng, head: &State) -> Option<Node> {
     let nodes: Vec<_> = head.nodes().iter().cloned().collect();
     rng.pick(&nodes).map(|n| Node::clone(&n))
 }
 
-fn available(rng: &mut Rng, head: &store::State) -> Edit {
-    let Some(mut node) = some_node(rng, head) else {
+fn with_availability(node: &Node, availability: Availability) -> Action {
+    let mut node = node.clone();
+    node.spec.availability = availability;
+    Action::Update(Object::from(node))
+}
+
+fn available(rng: &mut Rng, head: &State) -> Edit {
+    let Some(node) = some_node(rng, head) else {
         return Edit::new();
     };
-    node.spec.availability = rng.one_of(&[
+    let to = rng.one_of(&[
         Availability::Active,
         Availability::Active,
         Availability::Drain,
         Availability::Pause,
     ]);
-    vec![Action::Update(Object::from(node))]
+    vec![with_availability(&node, to)]
 }
 
-fn relabel(rng: &mut Rng, head: &store::State) -> Edit {
+fn relabel(rng: &mut Rng, head: &State) -> Edit {
     let Some(mut node) = some_node(rng, head) else {
         return Edit::new();
     };
@@ -406,13 +365,7 @@ fn relabel(rng: &mut Rng, head: &store::State) -> Edit {
 }
 
 /// The forced removal of the control API.
-fn remove_node(rng: &mut Rng, head: &store::State, now: Timestamp) -> Edit {
-    if head.nodes().len() < 3 {
-        return Edit::new();
-    }
-    let Some(node) = some_node(rng, head) else {
-        return Edit::new();
-    };
+fn orphan_and_remove(head: &State, node: &Node, now: Timestamp) -> Edit {
     let live = head.tasks().on_node(node.id);
     let live = live.filter(|t| t.status.state < TaskState::Complete);
     let mut edit: Edit = live
@@ -421,7 +374,7 @@ fn remove_node(rng: &mut Rng, head: &store::State, now: Timestamp) -> Edit {
             status: Box::new(TaskStatus {
                 timestamp: now,
                 state: TaskState::Orphaned,
-                message: message("task orphaned because its node was removed"),
+                message: types::task::message("task orphaned because its node was removed"),
                 ..t.status.clone()
             }),
         })
@@ -429,3 +382,4 @@ fn remove_node(rng: &mut Rng, head: &store::State, now: Timestamp) -> Edit {
     edit.push(Action::Remove(Key::Node(node.id)));
     edit
 }
+

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use invariants::{Checker, Verdict, Violation, first_difference};
+use invariants::{Checker, Replication, Verdict, Violation, first_difference};
 use store::{Change, Commit, State};
 use types::Timestamp;
 
@@ -19,6 +19,8 @@ struct Fact {
     hash: u64,
     /// Tables after it.
     state: State,
+    /// Hash of what watchers see of it.
+    seen: u64,
 }
 
 /// What is known of a write by its client.
@@ -36,6 +38,10 @@ pub struct Oracle {
     empty: State,
     answers: BTreeMap<u64, (u64, Answer)>,
     by_hash: BTreeMap<u64, u64>,
+    /// What is remembered of the members of the log.
+    pub members: Replication,
+    /// Newest version that a client was told of.
+    pub newest_ack: u64,
 }
 
 /// Hash of an encoded transaction.
@@ -79,6 +85,7 @@ impl Oracle {
             self.facts.push(Fact {
                 hash,
                 state: state.clone(),
+                seen: seen_of(commit),
             });
             return self.checker.check((&before, state), commit, now);
         }
@@ -120,12 +127,33 @@ impl Oracle {
         }
     }
 
+    /// R11: a watcher that has seen everything up to a version is shown this next.
+    ///
+    /// # Errors
+    /// If something is left out, comes again, or is not what was committed.
+    pub fn watched(&self, seen: u64, commit: &Commit) -> Verdict {
+        let version = commit.version;
+        if version != seen + 1 {
+            let text = format!("a watch that has seen {seen} is shown {version}");
+            return Err(Violation::new("R11", text));
+        }
+        let index = usize::try_from(version).unwrap_or(usize::MAX);
+        let fact = index.checked_sub(1).and_then(|i| self.facts.get(i));
+        if fact.is_none_or(|f| f.seen != seen_of(commit)) {
+            let text = format!("a watch is shown something else than version {version}");
+            return Err(Violation::new("R11", text));
+        }
+        Ok(())
+    }
+
     /// A client was told that its write is safe.
     ///
     /// # Errors
     /// If it is not.
     pub fn acknowledged(&mut self, serial: u64, hash: u64) -> Verdict {
         self.answers.insert(serial, (hash, Answer::Acknowledged));
+        let version = self.by_hash.get(&hash).copied();
+        self.newest_ack = self.newest_ack.max(version.unwrap_or(0));
         self.check_answer(serial)
     }
 
@@ -169,6 +197,16 @@ impl Oracle {
             _ => Ok(()),
         }
     }
+}
+
+/// Hash of the kinds of changes of a commit, in their order, and of when it was made.
+fn seen_of(commit: &Commit) -> u64 {
+    let start = fold(commit.version, commit.at.0);
+    let one = |hash, c: &Change| {
+        let ends = u64::from(c.is_create()) | u64::from(c.is_remove()) << 1;
+        fold(hash, (c.kind() as u64) << 2 | ends)
+    };
+    commit.changes.iter().fold(start, one)
 }
 
 fn same(state: &State, truth: &State) -> Verdict {

@@ -1,5 +1,4 @@
-//! What a run is like, all from its seed: sizes, delays, rates of faults. And the bugs that can be
-//! planted to prove that the invariants see them.
+//! What a run is like, all from its seed: sizes, delays, rates of faults.
 
 use crate::rng::Rng;
 
@@ -10,123 +9,126 @@ pub const MS: u64 = 1_000 * US;
 /// A second.
 pub const SEC: u64 = 1_000 * MS;
 
-/// A bug in what stands around the cores, or in how they are driven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bug {
-    /// Agents never hear that a task is no longer theirs.
-    DropRemovals,
-    /// Steps of plans are applied without looking whether their ground has moved.
-    SkipGuards,
-    /// A follower leaves out the last action of some transactions.
-    DropActions,
-    /// Replacements start at once, whatever delay and slot ask for.
-    ForgetDelay,
-    /// The dispatcher is shown what is not committed yet.
-    ShowSpeculation,
-    /// An agent that lost its database does not look for what runs on its node.
-    ForgetRemains,
-    /// An update replaces one more task at a time than it may.
-    OneMoreInFlight,
-    /// API clients are answered when a write is proposed.
-    AckBeforeCommit,
-    /// A leader begins before it has applied what was committed before its term.
-    ReignTooEarly,
-    /// Reports are taken for delivered when they are sent.
-    ForgetReports,
-    /// Nobody deletes records.
-    NoReaper,
-    /// A restored snapshot lacks the records of tasks that ended.
-    SnapshotWithoutHistory,
-    /// An agent stops what it runs when it loses its manager.
-    StopWhenAlone,
-    /// The pipeline rests although its stages saw something after they planned.
-    SleepThroughNews,
-    /// A leader sends complete sets without asking a majority whether it still leads.
-    TrustOwnLeadership,
-    /// A service that is removed leaves its tasks alone.
-    ForgetServices,
+macro_rules! params {
+    ($($(#[$doc:meta])+ $name:ident,)+) => {
+        /// Rates are in ten thousand, times in microseconds.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct Params {
+            $($(#[$doc])+ pub $name: u64,)+
+        }
+
+        impl Params {
+            /// Sets a number by its name; false if there is none of this name.
+            pub fn set(&mut self, name: &str, value: u64) -> bool {
+                match name {
+                    $(stringify!($name) => self.$name = value,)+
+                    _ => return false,
+                }
+                true
+            }
+
+            /// Every number with its name.
+            pub fn all(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)+]
+            }
+        }
+    };
 }
 
-/// Every planted bug.
-pub const BUGS: [Bug; 16] = [
-    Bug::DropRemovals,
-    Bug::SkipGuards,
-    Bug::DropActions,
-    Bug::ForgetDelay,
-    Bug::ShowSpeculation,
-    Bug::ForgetRemains,
-    Bug::OneMoreInFlight,
-    Bug::AckBeforeCommit,
-    Bug::ReignTooEarly,
-    Bug::ForgetReports,
-    Bug::NoReaper,
-    Bug::SnapshotWithoutHistory,
-    Bug::StopWhenAlone,
-    Bug::SleepThroughNews,
-    Bug::TrustOwnLeadership,
-    Bug::ForgetServices,
-];
-
-/// Rates are in ten thousand, times in microseconds.
-#[derive(Debug, Clone)]
-pub struct Params {
+params! {
     /// Managers.
-    pub managers: usize,
-    /// Agents at the start.
-    pub agents: usize,
+    managers,
+    /// Agents at the start that are no managers.
+    agents,
+    /// Whether managers are agents too.
+    combined,
     /// Services that operators keep around.
-    pub services_max: usize,
+    services_max,
     /// Replicas of a service at most.
-    pub replicas_max: u64,
+    replicas_max,
+    /// Records of ended tasks kept per slot.
+    history,
     /// How long faults last.
-    pub chaos: u64,
+    chaos,
     /// Longest usual delay between managers.
-    pub delay_max: u64,
+    delay_max,
     /// Longest usual delay between agents and managers.
-    pub agent_delay_max: u64,
-    /// Longest write of a manager's disk.
-    pub disk_max: u64,
+    agent_delay_max,
+    /// Longest usual write of a manager's disk.
+    disk_max,
     /// Messages lost between managers.
-    pub loss: u64,
+    loss,
+    /// Messages that arrive twice.
+    duplicates,
+    /// Effects of a manager between which it dies.
+    crash_per_effect,
     /// Pause of the pipeline between planning and proposing.
-    pub pipeline_max: u64,
+    pipeline_max,
     /// How far the dispatcher lags behind the tables.
-    pub news_max: u64,
+    news_max,
     /// Time between two actions of operators at most.
-    pub operator_max: u64,
+    operator_max,
     /// Time between two faults at most.
-    pub fault_max: u64,
+    fault_max,
+    /// Time between two reads of clients at most.
+    read_max,
     /// How far the clocks of machines are apart.
-    pub skew_max: u64,
+    skew_max,
+    /// How fast or slow clocks go, in millionths.
+    drift_max,
     /// Log entries between snapshots.
-    pub snapshot_every: u64,
+    snapshot_every,
     /// Log entries kept behind a snapshot.
-    pub keep_entries: u64,
+    keep_entries,
     /// Tasks that end by themselves while faults last.
-    pub trouble: u64,
+    trouble,
+    /// How often machines come and go and change their roles, among actions of operators.
+    churn,
+    /// Agents that never come back after the faults.
+    lost_agents,
+    /// Whether a minority of managers stays broken after the faults.
+    lost_managers,
 }
 
 impl Params {
     /// What a seed says.
     pub fn from_rng(rng: &mut Rng) -> Self {
         Self {
-            managers: rng.one_of(&[1, 3, 3, 3, 5]),
-            agents: rng.one_of(&[1, 2, 3, 3, 5, 8]),
+            managers: rng.one_of(&[1, 2, 3, 3, 3, 3, 4, 5, 5, 7]),
+            agents: rng.one_of(&[0, 1, 2, 3, 3, 5, 8, 12]),
+            combined: rng.one_of(&[0, 1, 1]),
             services_max: rng.one_of(&[1, 2, 4, 6]),
             replicas_max: rng.one_of(&[1, 3, 5, 10]),
+            history: rng.one_of(&[0, 1, 5, 5]),
             chaos: rng.between(60, 300) * SEC,
             delay_max: rng.one_of(&[MS, 5 * MS, 30 * MS, 120 * MS]),
             agent_delay_max: rng.one_of(&[MS, 5 * MS, 50 * MS, 300 * MS]),
             disk_max: rng.one_of(&[MS, 5 * MS, 30 * MS, 300 * MS]),
             loss: rng.one_of(&[0, 0, 50, 300]),
+            duplicates: rng.one_of(&[0, 100, 500]),
+            crash_per_effect: rng.one_of(&[0, 0, 1, 4]),
             pipeline_max: rng.one_of(&[MS, 5 * MS, 50 * MS, 500 * MS]),
             news_max: rng.one_of(&[MS, 5 * MS, 50 * MS]),
             operator_max: rng.one_of(&[300 * MS, 2 * SEC, 10 * SEC, 30 * SEC]),
             fault_max: rng.one_of(&[2 * SEC, 10 * SEC, 30 * SEC, 90 * SEC]),
+            read_max: rng.one_of(&[300 * MS, 2 * SEC]),
             skew_max: rng.one_of(&[0, 0, 50 * MS, 2 * SEC]),
+            drift_max: rng.one_of(&[0, 0, 100, 1_000]),
             snapshot_every: rng.one_of(&[20, 100, 500]),
             keep_entries: rng.one_of(&[0, 10, 50]),
             trouble: rng.one_of(&[0, 500, 2_000, 6_000]),
+            churn: rng.one_of(&[0, 300, 1_500]),
+            lost_agents: rng.one_of(&[0, 0, 1, 2]),
+            lost_managers: rng.one_of(&[0, 0, 1]),
         }
+        .sensible()
+    }
+
+    /// There is somebody to run tasks.
+    fn sensible(mut self) -> Self {
+        if self.agents == 0 {
+            self.combined = 1;
+        }
+        self
     }
 }

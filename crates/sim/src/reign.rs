@@ -2,7 +2,6 @@
 //! the pipeline whose plans are proposed as guarded steps in chunks, and when a reign begins and
 //! ends.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use allocator::Allocator;
@@ -10,12 +9,14 @@ use bytes::Bytes;
 use consensus::{Input, ProposalId, Role};
 use orchestrator::{Enforcer, Orchestrator, Reaper};
 use scheduler::Scheduler;
-use store::{Action, Change, Draft, History, Plan, Resume, Speculative, State, Step};
-use types::{Entropy, TaskState, Timestamp};
+use store::{Change, Draft, History, Plan, Resume, Speculative, State};
+use types::{Entropy, Timestamp};
 
 use crate::host::{HISTORY_CHANGES_MAX, Outcome, Waiter};
-use crate::params::{Bug, MS};
+use crate::bugs::Bug;
+use crate::params::MS;
 use crate::serving::Serving;
+use crate::spoil::{is_silent, spoil};
 use crate::world::{ManagerEvent, World};
 
 /// Actions in one transaction of a plan. The shell has 5,000; a small number makes plans of
@@ -108,8 +109,7 @@ impl Stage {
 impl World {
     /// A manager's own clock; while it leads, the time of its reign.
     pub(crate) fn clock(&self, at: usize) -> Timestamp {
-        let skewed = self.time().0.saturating_add_signed(self.hosts[at].skew);
-        Timestamp(skewed).plus(self.ahead(at))
+        self.hosts[at].clock.at(self.now).plus(self.ahead(at))
     }
 
     fn ahead(&self, at: usize) -> Duration {
@@ -120,10 +120,8 @@ impl World {
 
     /// Time until a manager's clock shows a moment.
     pub(crate) fn until_clock(&self, at: usize, moment: Timestamp) -> u64 {
-        let skew = self.hosts[at].skew;
-        self.until(Timestamp(
-            moment.minus(self.ahead(at)).0.saturating_add_signed(-skew),
-        ))
+        let clock = &self.hosts[at].clock;
+        clock.until(moment.minus(self.ahead(at)), self.now)
     }
 
     pub(crate) fn leading(&mut self, at: usize) -> Option<&mut Leading> {
@@ -159,7 +157,9 @@ impl World {
 
     fn begin_reign(&mut self, at: usize, term: u64) {
         let (clock, since) = (self.clock(at), self.now);
-        let members = self.manager_list();
+        let status = self.process(at).map(|p| p.consensus.status());
+        let Some(status) = status else { return };
+        let members = self.manager_list(&status.membership);
         let own = self.hosts[at].node;
         let Some(process) = self.process(at) else {
             return;
@@ -188,14 +188,31 @@ impl World {
             due: None,
         };
         process.reign = Some(leading);
-        self.mark("reign");
+        self.mark_reign(at);
         self.note(("m", at), term, || format!("reigns in term {term}"));
         self.plant(at);
         self.wake_pipeline(at, 0);
         self.set_alarm(at);
     }
 
-    fn end_reign(&mut self, at: usize, why: &str) {
+    fn mark_reign(&mut self, at: usize) {
+        self.mark("reign");
+        let state = self.oracle.state();
+        let updating = invariants::is_updating(state);
+        let others = self.hosts.iter().enumerate().filter(|(i, _)| *i != at);
+        let two = others.filter(|(_, h)| h.process.as_ref().is_some_and(|p| p.reign.is_some()));
+        let two = two.count() > 0;
+        let changing = self.hosts.iter().any(|h| h.changes_members_after(self.members_index));
+        let cut = !self.cut.is_empty();
+        let ahead = self.leading(at).is_some_and(|l| l.ahead > Duration::from_secs(1));
+        self.mark_if(updating, "leader change during an update");
+        self.mark_if(two, "two managers believe to lead");
+        self.mark_if(changing, "leader change in the middle of a membership change");
+        self.mark_if(cut, "leader change during a partition");
+        self.mark_if(ahead, "reign whose clock is behind the one before");
+    }
+
+    pub(crate) fn end_reign(&mut self, at: usize, why: &str) {
         let Some(process) = self.process(at) else {
             return;
         };
@@ -230,12 +247,15 @@ impl World {
 
     fn propose(&mut self, at: usize, reign: ReignId, data: Bytes, waiter: Waiter) -> ProposalId {
         let id = ProposalId(self.number());
+        let full = self.hosts[at].full_until > self.now && !self.calm;
+        self.mark_if(full, "proposal refused by a full disk");
         let Some(process) = self.process(at) else {
             return id;
         };
         process.waiters.insert(id, (reign, waiter));
         let chain = Some(reign.epoch);
-        if process.broken_chain == chain {
+        if process.broken_chain == chain || full {
+            process.broken_chain = chain;
             self.settle_proposal(at, id, Outcome::Refused);
             return id;
         }
@@ -265,6 +285,9 @@ impl World {
                 let verdict = match outcome {
                     Outcome::Committed => self.oracle.acknowledged(serial, hash),
                     Outcome::Refused => self.oracle.refused(serial, hash),
+                    Outcome::Unknown if self.bug == Some(Bug::UnknownIsFailure) => {
+                        self.oracle.refused(serial, hash)
+                    }
                     Outcome::Unknown => Ok(()),
                 };
                 self.judge(verdict);
@@ -276,10 +299,15 @@ impl World {
 
     /// The view of a reign is worthless once a proposal was refused.
     fn refused(&mut self, at: usize, reign: ReignId) {
+        let bug = self.bug;
         let Some(process) = self.process(at) else {
             return;
         };
         if process.reign.as_ref().is_none_or(|l| l.reign != reign) {
+            return;
+        }
+        if bug == Some(Bug::KeepRefusedView) {
+            process.broken_chain = None;
             return;
         }
         process.settle = Some(process.consensus.last_index());
@@ -294,7 +322,7 @@ impl World {
         };
         let Some(target) = process.settle else { return };
         let leads = process.consensus.status().role == Role::Leader;
-        if leads && process.applied_index() < target {
+        if leads && process.applied < target {
             return self.schedule(at, 5 * MS, ManagerEvent::Resume);
         }
         process.settle = None;
@@ -480,89 +508,14 @@ impl Leading {
         rng: &mut dyn Entropy,
     ) -> Plan {
         let stage = &mut self.stages[at];
-        if bug == Some(Bug::NoReaper) && matches!(stage, Stage::Reaper(_)) {
+        if is_silent(stage, bug) {
             return Plan::default();
         }
         let mut plan = stage.plan(&self.head, clock, rng);
         if let Some(wake) = plan.wake_at {
             self.wake_at = Some(self.wake_at.map_or(wake, |w| w.min(wake)));
         }
-        if matches!(stage, Stage::Orchestrator(_)) {
-            spoil(&mut plan, &self.head, bug, rng);
-        }
+        spoil(stage, &mut plan, &self.head, bug, rng);
         plan
     }
-}
-
-/// Plants a bug in the orchestrator's plan.
-fn spoil(plan: &mut Plan, head: &State, bug: Option<Bug>, rng: &mut dyn Entropy) {
-    match bug {
-        Some(Bug::ForgetDelay) => {
-            for action in plan.steps.iter_mut().flat_map(|s| &mut s.actions) {
-                if let Action::NewTask(new) = action {
-                    let job = head.services().get(new.service);
-                    let job = job.is_some_and(|s| s.spec.mode.is_job());
-                    new.desired_state = if job {
-                        TaskState::Complete
-                    } else {
-                        TaskState::Running
-                    };
-                }
-            }
-        }
-        Some(Bug::ForgetServices) => {
-            let gone = |step: &Step| {
-                let removal = |a: &Action| match a {
-                    Action::Desire { task, state } => {
-                        *state == TaskState::Remove && !owned(head, *task)
-                    }
-                    _ => false,
-                };
-                step.actions.iter().any(removal)
-            };
-            plan.steps.retain(|s| !gone(s));
-        }
-        Some(Bug::OneMoreInFlight) => plan.steps.extend(one_more(plan, head, rng)),
-        _ => {}
-    }
-}
-
-fn owned(head: &State, task: types::TaskId) -> bool {
-    let task = head.tasks().get(task);
-    let service = task.and_then(|t| t.service_id);
-    service.is_some_and(|s| head.services().contains(s))
-}
-
-/// A further slot of an update that is replacing one right now.
-fn one_more(plan: &Plan, head: &State, rng: &mut dyn Entropy) -> Option<Step> {
-    let replaced = plan.steps.iter().find_map(|step| {
-        let new = step.actions.iter().find_map(|a| match a {
-            Action::NewTask(new) => Some(new),
-            _ => None,
-        })?;
-        let stops = step
-            .actions
-            .iter()
-            .any(|a| matches!(a, Action::Desire { .. }));
-        stops.then_some(new)
-    })?;
-    let service = head.services().get(replaced.service)?;
-    let running = |t: &&Arc<types::Task>| {
-        t.status.state == TaskState::Running
-            && t.desired_state == TaskState::Running
-            && t.spec_version != Some(service.spec_version)
-            && t.slot != replaced.slot
-    };
-    let old = head.tasks().of_service(service.id).find(running)?;
-    let mut new = replaced.clone();
-    new.id = types::TaskId::random(rng);
-    new.slot = old.slot;
-    let stop = Action::Desire {
-        task: old.id,
-        state: TaskState::Shutdown,
-    };
-    Some(Step {
-        guards: Vec::new(),
-        actions: vec![stop, Action::NewTask(new)],
-    })
 }

@@ -24,6 +24,11 @@ impl Rng {
         low + self.under(high - low + 1)
     }
 
+    /// Any number.
+    pub fn next_number(&mut self) -> u64 {
+        self.next_u64() >> 1
+    }
+
     /// True so many times in ten thousand.
     pub fn chance(&mut self, in_ten_thousand: u64) -> bool {
         self.under(10_000) < in_ten_thousand

@@ -2,7 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::params::{Bug, SEC};
+use crate::bugs::Bug;
+use crate::params::SEC;
+use crate::scenario::Scenario;
 use crate::world::{Marks, Show, TICK, World};
 
 /// What a good run leaves behind.
@@ -29,6 +31,14 @@ pub struct Failure {
     pub what: String,
 }
 
+impl Failure {
+    /// Name of the invariant that was broken; the beginning of the text of a panic.
+    pub fn rule(&self) -> &str {
+        let text = self.what.strip_prefix("panic: ").unwrap_or(&self.what);
+        text.split(':').next().unwrap_or(text)
+    }
+}
+
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { seed, at, what } = self;
@@ -43,14 +53,12 @@ impl std::fmt::Display for Failure {
 }
 
 /// How to run a seed.
-#[derive(Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
     /// A bug to plant.
     pub bug: Option<Bug>,
     /// How long faults last, in raft ticks of 100 ms; what the seed says if nothing is said.
     pub ticks: Option<u64>,
-    /// Shown every event.
-    pub show: Option<Show>,
 }
 
 /// Runs a seed.
@@ -58,50 +66,57 @@ pub struct Options {
 /// # Errors
 /// The first invariant that did not hold.
 pub fn run(seed: u64, bug: Option<Bug>) -> Result<Outcome, Failure> {
-    let options = Options {
-        bug,
-        ..Options::default()
-    };
-    run_with(seed, options)
+    let options = Options { bug, ..Options::default() };
+    run_with(seed, &options, None)
 }
 
-/// Runs a seed as asked for.
+/// Runs a seed as asked for. `show` is given every event.
 ///
 /// # Errors
 /// The first invariant that did not hold.
-pub fn run_with(seed: u64, options: Options) -> Result<Outcome, Failure> {
-    let mut world = World::new(seed, options.bug);
-    if let Some(ticks) = options.ticks {
-        world.params.chaos = ticks * TICK;
-    }
-    if let Some(show) = options.show {
-        world.show(show);
-    }
-    finish(seed, &mut world)
+pub fn run_with(seed: u64, options: &Options, show: Option<Show>) -> Result<Outcome, Failure> {
+    let chaos = options.ticks.map(|ticks| ticks * TICK);
+    run_scenario(&Scenario::of_seed_lasting(seed, chaos), options, show)
 }
 
-fn finish(seed: u64, world: &mut World) -> Result<Outcome, Failure> {
+/// Runs a scenario.
+///
+/// # Errors
+/// The first invariant that did not hold.
+pub fn run_scenario(
+    scenario: &Scenario,
+    options: &Options,
+    show: Option<Show>,
+) -> Result<Outcome, Failure> {
+    let mut world = None;
     let went = catch_unwind(AssertUnwindSafe(|| {
+        let world = world.insert(World::new(scenario, options.bug));
+        if let Some(show) = show {
+            world.show(show);
+        }
         world.run_until(world.params.chaos)?;
         world.heal();
         world.prove_alive()
     }));
-    let what = match went {
-        Ok(Ok(())) => {
-            return Ok(Outcome {
-                trace: world.trace,
-                marks: std::mem::take(&mut world.marks),
-                simulated_secs: world.now / SEC,
-                events: world.events(),
-            });
-        }
-        Ok(Err(violation)) => violation.to_string(),
-        Err(panic) => {
+    let now = world.as_ref().map_or(0, |w| w.now);
+    let what = match (went, world) {
+        (Ok(Ok(())), Some(world)) => return Ok(outcome(world)),
+        (Ok(Err(violation)), _) => violation.to_string(),
+        (Err(panic), _) => {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
             format!("panic: {}", text.unwrap_or_default())
         }
+        (Ok(Ok(())), None) => "nothing was run".into(),
     };
-    let at = world.now;
-    Err(Failure { seed, at, what })
+    Err(Failure { seed: scenario.seed, at: now, what })
+}
+
+fn outcome(world: World) -> Outcome {
+    Outcome {
+        trace: world.trace,
+        simulated_secs: world.now / SEC,
+        events: world.events(),
+        marks: world.marks,
+    }
 }

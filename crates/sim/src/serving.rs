@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dispatcher::{
-    Answer, AssignmentChange, Assignments, BatchId, CallError, CallId, Dispatcher, Effect, Input,
-    Item, Leadership, Manager, OpenSession, Outcome, StreamId,
+    Answer, Assignments, BatchId, CallError, CallId, Dispatcher, Effect, Input,
+    Leadership, Manager, OpenSession, Outcome, StreamId,
 };
 use store::{Resume, State};
 use types::{NodeId, Timestamp};
 
 use crate::agent::{ToAgent, ToManager};
 use crate::host::{self, Waiter};
-use crate::params::{Bug, MS};
+use crate::bugs::Bug;
+use crate::params::MS;
 use crate::reign::ReignId;
 use crate::world::{Event, ManagerEvent, World};
 
@@ -84,13 +85,16 @@ impl Serving {
 }
 
 impl World {
-    pub(crate) fn manager_list(&self) -> Arc<[Manager]> {
+    /// The managers as agents are told of them.
+    pub(crate) fn manager_list(&self, members: &consensus::Membership) -> Arc<[Manager]> {
+        let known = members.members.keys();
+        let hosts = known.filter_map(|id| self.hosts.get(host::index(*id)));
         let one = |h: &host::Host| Manager {
             node: h.node,
-            addr: format!("10.0.0.{}:2377", h.at + 1),
+            addr: h.addr(),
             weight: dispatcher::limits::MANAGER_WEIGHT,
         };
-        self.hosts.iter().map(one).collect()
+        hosts.map(one).collect()
     }
 
     fn serving(&mut self, at: usize, epoch: u64) -> Option<&mut Serving> {
@@ -148,7 +152,7 @@ impl World {
     }
 
     /// One input of the dispatcher, and its effects.
-    fn feed(&mut self, at: usize, input: Input) {
+    pub(crate) fn feed(&mut self, at: usize, input: Input) {
         let clock = self.clock(at);
         let mut rng = self.rng.clone();
         let Some(leading) = self.leading(at) else {
@@ -187,7 +191,10 @@ impl World {
                 self.take_later(at, epoch, stream);
             }
             Effect::Close { stream, error } => self.close(at, stream, &error),
-            Effect::Propose { batch, plan } => {
+            Effect::Propose { batch, mut plan } => {
+                if self.bug == Some(Bug::NeverDown) {
+                    crate::told::never_down(&mut plan);
+                }
                 let proposals = self.propose_plan(at, plan, |()| Waiter::Batch(batch));
                 let open = proposals.len();
                 if let Some(leading) = self.leading(at) {
@@ -226,7 +233,6 @@ impl World {
     }
 
     fn send_assignments(&mut self, at: usize, stream: StreamId, message: Assignments) {
-        let bug = self.bug;
         let Some(leading) = self.leading(at) else {
             return;
         };
@@ -238,36 +244,12 @@ impl World {
         let Some((agent, Some((_, generation)))) = side.map(|l| (l.agent, l.assignments)) else {
             return;
         };
-        self.check_told(agent, &message);
+        let view = serving.view.clone();
         let mut message = message;
-        if bug == Some(Bug::DropRemovals) {
-            message
-                .changes
-                .retain(|c| !matches!(c, AssignmentChange::Remove(dispatcher::ItemId::Task(_))));
-        }
+        self.spoil_message(&view, &mut message);
+        self.check_told(agent, &view, &message);
+        self.mark_message(&message);
         self.deliver_to_agent(at, link, ToAgent::Assignments(generation, message));
-    }
-
-    /// What an agent is told is committed, and its own.
-    fn check_told(&mut self, agent: usize, message: &Assignments) {
-        let node = self.agents[agent].node;
-        let truth = self.oracle.state().version();
-        for change in &message.changes {
-            let AssignmentChange::Update(Item::Task(task)) = change else {
-                continue;
-            };
-            if task.meta.version > truth {
-                let text = format!(
-                    "a{agent} is told of task {} before it is committed",
-                    task.id
-                );
-                return self.violate("O6", text);
-            }
-            if task.node_id != Some(node) {
-                let text = format!("a{agent} is told of task {} of another node", task.id);
-                return self.violate("X4", text);
-            }
-        }
     }
 
     fn close(&mut self, at: usize, stream: StreamId, error: &CallError) {
@@ -458,6 +440,9 @@ impl World {
 
     /// A majority confirmed, or not.
     pub(crate) fn confirmed(&mut self, at: usize, id: consensus::ReadId, leads: bool) {
+        if self.read_confirmed(at, id, leads) {
+            return;
+        }
         let Some(leading) = self.leading(at) else {
             return;
         };

@@ -6,15 +6,22 @@ use invariants::{Verdict, Violation};
 use types::{NodeId, Timestamp};
 
 use crate::agent::{Agent, ToAgent, ToManager};
-use crate::host::{Host, Outcome, Packet, SnapshotFile, Waiter};
+use crate::bugs::Bug;
+use crate::clients::Clients;
+use crate::clock::Clock;
+use crate::host::{Host, Outcome, Waiter};
+use crate::link::Packet;
 use crate::operator::Operator;
 use crate::oracle::Oracle;
-use crate::params::{Bug, MS, Params, SEC};
+use crate::params::{MS, Params, SEC};
 use crate::reign::{Planned, ReignId};
-use crate::rng::{Rng, fold};
+use crate::rng::{Rng, fold, mix};
+use crate::scenario::Scenario;
+use crate::schedule::{Act, Step};
+use crate::snapshot::SnapshotFile;
 
 /// When simulated time begins: a moment of 2023.
-const EPOCH_SECS: u64 = 1_700_000_000;
+pub(crate) const EPOCH_SECS: u64 = 1_700_000_000;
 
 /// Time of a raft tick.
 pub(crate) const TICK: u64 = consensus::TICK_MS * MS;
@@ -38,10 +45,12 @@ pub(crate) enum Event {
     BootAgent(usize),
     /// A container ends by itself.
     Exit(usize, types::TaskId, u64, i32),
-    /// An operator does something.
-    Operator,
-    /// Something breaks.
-    Fault,
+    /// Something is done from outside.
+    Act(Box<Step>),
+    /// A client reads.
+    Read,
+    /// A client that watches looks for what is new.
+    Watch(usize),
     /// The whole cluster is looked at.
     Look,
 }
@@ -50,8 +59,10 @@ pub(crate) enum Event {
 pub(crate) enum ManagerEvent {
     Tick,
     Written,
+    Synced,
     SnapshotMade(Box<SnapshotFile>),
     SnapshotEnded(consensus::RaftId, bool),
+    Unreachable(consensus::RaftId),
     /// A read barrier was answered: whether this manager leads.
     Confirmed(consensus::ReadId, bool),
     /// What raft wants done is done.
@@ -110,12 +121,24 @@ pub struct World {
     pub(crate) agents: Vec<Agent>,
     pub(crate) oracle: Oracle,
     pub(crate) operator: Operator,
+    pub(crate) clients: Clients,
     /// Pairs of managers between which nothing passes in this direction.
     pub(crate) cut: BTreeSet<(usize, usize)>,
     /// Pairs of agent and manager between which nothing passes.
     pub(crate) agent_cut: BTreeSet<(usize, usize)>,
     /// Connections that lost a message: nothing passes them any more, in either direction.
     pub(crate) dead_links: BTreeSet<u64>,
+    /// When the connections of a manager were last reset.
+    pub(crate) resets: BTreeMap<usize, u64>,
+    /// Messages between managers overtake each other until then.
+    pub(crate) reorder_until: u64,
+    /// Until when snapshots travel slowly, and how long they take.
+    pub(crate) slow_snapshots: (u64, u64),
+    /// The voters, and the entry that made them so.
+    pub(crate) voters: BTreeSet<consensus::RaftId>,
+    pub(crate) members_index: u64,
+    /// When the state of a manager was last lost.
+    pub(crate) newest_loss: u64,
     pub(crate) numbers: u64,
     pub(crate) violation: Option<Violation>,
     pub(crate) passes: u64,
@@ -125,10 +148,9 @@ pub struct World {
 }
 
 impl World {
-    /// The cluster of a seed, before anything happened.
-    pub fn new(seed: u64, bug: Option<Bug>) -> Self {
-        let mut rng = Rng::new(seed);
-        let params = Params::from_rng(&mut rng);
+    /// The cluster of a scenario, before anything happened.
+    pub fn new(scenario: &Scenario, bug: Option<Bug>) -> Self {
+        let (seed, params) = (scenario.seed, scenario.params.clone());
         let mut world = Self {
             now: 0,
             trace: 0,
@@ -140,34 +162,49 @@ impl World {
             agents: Vec::new(),
             oracle: Oracle::default(),
             operator: Operator::default(),
+            clients: Clients::default(),
             cut: BTreeSet::new(),
             agent_cut: BTreeSet::new(),
             dead_links: BTreeSet::new(),
+            resets: BTreeMap::new(),
+            reorder_until: 0,
+            slow_snapshots: (0, 0),
+            voters: BTreeSet::new(),
+            members_index: 0,
+            newest_loss: 0,
             numbers: 0,
             violation: None,
             passes: 0,
             queue: BTreeMap::new(),
             events: 0,
             show: None,
-            rng,
+            rng: Rng::new(mix(seed) ^ 0x5eed),
             params,
         };
-        for at in 0..world.params.managers {
-            let host = Host::new(at, NodeId::random(&mut world.rng), world.skew());
-            world.hosts.push(host);
-        }
-        world.found_cluster();
-        for at in 0..world.params.agents {
-            world.new_agent(at);
-        }
-        for (at, event) in [
-            (2 * SEC, Event::Operator),
-            (5 * SEC, Event::Fault),
-            (SEC, Event::Look),
-        ] {
-            world.after(at, event);
-        }
+        world.populate(scenario);
         world
+    }
+
+    fn populate(&mut self, scenario: &Scenario) {
+        for at in 0..self.params.managers {
+            let clock = self.new_clock();
+            let node = NodeId::random(&mut self.rng);
+            let at = usize::try_from(at).unwrap_or(0);
+            self.hosts.push(Host::new(at, node, clock));
+            if self.params.combined > 0 {
+                self.new_agent(node);
+            }
+        }
+        for _ in 0..self.params.agents {
+            let node = NodeId::random(&mut self.rng);
+            self.new_agent(node);
+        }
+        self.found_cluster();
+        for step in &scenario.steps {
+            self.queue_at(step.at, Event::Act(Box::new(step.clone())));
+        }
+        self.after(SEC, Event::Look);
+        self.start_clients();
     }
 
     /// Prints every event through `show` from now on.
@@ -180,10 +217,13 @@ impl World {
         self.events
     }
 
-    fn skew(&mut self) -> i64 {
-        let max = self.params.skew_max;
-        let drawn = self.rng.between(0, 2 * max);
-        (i64::try_from(drawn).unwrap_or(0) - i64::try_from(max).unwrap_or(0)) * 1_000
+    pub(crate) fn new_clock(&mut self) -> Clock {
+        let (skew, drift) = (self.params.skew_max, self.params.drift_max);
+        let mut around = |max: u64| {
+            let drawn = i64::try_from(self.rng.between(0, 2 * max)).unwrap_or(0);
+            drawn - i64::try_from(max).unwrap_or(0)
+        };
+        Clock::new(around(skew) * 1_000, around(drift))
     }
 
     /// Runs until a moment of simulated time.
@@ -221,9 +261,19 @@ impl World {
     }
 
     pub(crate) fn after(&mut self, us: u64, event: Event) {
+        self.queue_at(self.now.saturating_add(us), event);
+    }
+
+    fn queue_at(&mut self, at: u64, event: Event) {
         self.events += 1;
-        let at = self.now.saturating_add(us);
         self.queue.insert((at, self.events), event);
+    }
+
+    /// Does something from outside after a while.
+    pub(crate) fn act_later(&mut self, us: u64, act: Act, how: u64) {
+        let at = self.now.saturating_add(us);
+        let step = Step { at, act, who: 0, ms: 0, how, text: String::new() };
+        self.queue_at(at, Event::Act(Box::new(step)));
     }
 
     pub(crate) fn number(&mut self) -> u64 {
@@ -238,6 +288,13 @@ impl World {
     pub(crate) fn judge(&mut self, verdict: Verdict) {
         if let Err(violation) = verdict {
             self.violation.get_or_insert(violation);
+        }
+    }
+
+    /// Notes that something was reached, if it was.
+    pub(crate) fn mark_if(&mut self, reached: bool, name: &'static str) {
+        if reached {
+            self.mark(name);
         }
     }
 
@@ -264,8 +321,9 @@ impl World {
             Event::Agent(at, boot, event) => self.agent_event(at, boot, event),
             Event::BootAgent(at) => self.boot_agent(at),
             Event::Exit(at, task, run, code) => self.exit(at, task, run, code),
-            Event::Operator => self.operate(),
-            Event::Fault => self.fault(),
+            Event::Act(step) => self.act(&step),
+            Event::Read => self.client_reads(),
+            Event::Watch(at) => self.watch(at),
             Event::Look => {
                 self.after(SEC, Event::Look);
                 let verdict = self.look();
@@ -281,5 +339,17 @@ impl World {
             Some((reign.reign.term, at))
         });
         reigns.max().map(|(_, at)| at)
+    }
+
+    /// The agent on the machine of a manager.
+    pub(crate) fn agent_on(&self, at: usize) -> Option<usize> {
+        let node = self.hosts[at].node;
+        self.agents.iter().position(|a| a.node == node)
+    }
+
+    /// The manager on the machine of an agent.
+    pub(crate) fn host_on(&self, agent: usize) -> Option<usize> {
+        let node = self.agents[agent].node;
+        self.hosts.iter().position(|h| h.node == node && !h.gone)
     }
 }

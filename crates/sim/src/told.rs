@@ -1,0 +1,89 @@
+//! What agents are told: that it is committed, theirs, and no more than they need (X1, X4).
+
+use std::collections::BTreeSet;
+
+use dispatcher::{AssignmentChange, AssignmentKind, Assignments, Item, ItemId};
+use store::{Action, Object, Plan, State};
+use types::{NodeId, NodeState, SecretId, TaskState};
+
+use crate::bugs::Bug;
+use crate::world::World;
+
+/// Secrets that tasks on a node need: those from ASSIGNED until they end.
+pub(crate) fn needed_secrets(state: &State, node: NodeId) -> BTreeSet<SecretId> {
+    let tasks = state.tasks().on_node(node);
+    let live = tasks.filter(|t| {
+        (TaskState::Assigned..=TaskState::Running).contains(&t.status.state)
+    });
+    let references = live.flat_map(|t| t.spec().container().map(|c| c.secrets.clone()));
+    references.flatten().map(|r| r.secret_id).collect()
+}
+
+/// Plants a bug: no node is ever called down.
+pub(crate) fn never_down(plan: &mut Plan) {
+    let calls_down = |a: &Action| {
+        matches!(a, Action::Update(Object::Node(n)) if n.status.state == NodeState::Down)
+    };
+    plan.steps.retain(|s| !s.actions.iter().any(calls_down));
+}
+
+impl World {
+    /// What an agent is told is committed, and its own.
+    pub(crate) fn check_told(&mut self, agent: usize, view: &State, message: &Assignments) {
+        let node = self.agents[agent].node;
+        let truth = self.oracle.state().version();
+        let needed = needed_secrets(view, node);
+        for change in &message.changes {
+            match change {
+                AssignmentChange::Update(Item::Task(task)) => {
+                    if task.meta.version > truth {
+                        let id = task.id;
+                        let text = format!("a{agent} is told of task {id} before it is committed");
+                        return self.violate("O6", text);
+                    }
+                    if task.node_id != Some(node) {
+                        let id = task.id;
+                        let text = format!("a{agent} is told of task {id} of another node");
+                        return self.violate("X4", text);
+                    }
+                }
+                AssignmentChange::Update(Item::Secret(secret)) => {
+                    if !needed.contains(&secret.id) {
+                        let id = secret.id;
+                        let text = format!("a{agent} is sent secret {id}, which no task of it needs");
+                        return self.violate("X1", text);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) fn spoil_message(&mut self, view: &State, message: &mut Assignments) {
+        let removes = |c: &AssignmentChange, secret: bool| {
+            matches!(c, AssignmentChange::Remove(ItemId::Secret(_)) if secret)
+                || matches!(c, AssignmentChange::Remove(ItemId::Task(_)) if !secret)
+        };
+        match self.bug {
+            Some(Bug::DropRemovals) => message.changes.retain(|c| !removes(c, false)),
+            Some(Bug::SecretForever) => message.changes.retain(|c| !removes(c, true)),
+            Some(Bug::SecretEarly) => {
+                let some = view.secrets().iter().next().cloned();
+                message.changes.extend(some.map(|s| AssignmentChange::Update(Item::Secret(s))));
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn mark_message(&mut self, message: &Assignments) {
+        let complete = message.kind == AssignmentKind::Complete;
+        self.mark_if(complete && !message.changes.is_empty(), "complete set with tasks sent");
+        for change in &message.changes {
+            match change {
+                AssignmentChange::Update(Item::Secret(_)) => self.mark("secret sent"),
+                AssignmentChange::Remove(ItemId::Secret(_)) => self.mark("secret taken away"),
+                _ => {}
+            }
+        }
+    }
+}
