@@ -1,9 +1,10 @@
 //! Placement constraints: `key==value` and `key!=value` expressions over what is known of a node.
 //!
-//! The language is SwarmKit's: all expressions of a task must hold, values are compared exactly
-//! and regardless of case, a missing label or description counts as empty text. What SwarmKit
-//! accepts and then never matches (an unknown key, a malformed address) is refused here, with
-//! the key that was probably meant. Nothing here knows of tasks, resources or other nodes.
+//! The language is SwarmKit's with classic Swarm's globs, regular expressions, soft expressions
+//! and keys on top. All hard expressions of a task must hold; a missing label or description
+//! counts as empty text. What SwarmKit accepts and then never matches (an unknown key, a malformed
+//! address) is refused here, with the key that was probably meant. Nothing here knows of tasks,
+//! resources or other nodes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,29 +12,34 @@ use std::net::{IpAddr, SocketAddr};
 
 use types::Node;
 
+use crate::expression::{self, Parts, Pattern, Problem, edits};
+pub use crate::expression::{Operator, ParseError, Strength};
+
 /// Fixed keys, as they are shown.
-const FIXED_KEYS: [&str; 6] = [
-    "node.id",
-    "node.hostname",
-    "node.ip",
-    "node.role",
-    "node.platform.os",
-    "node.platform.arch",
+const FIXED_KEYS: [(&str, Key); 11] = [
+    ("node.id", Key::Id),
+    ("node.hostname", Key::Hostname),
+    ("node.ip", Key::Ip),
+    ("node.role", Key::Role),
+    ("node.platform.os", Key::Os),
+    ("node.platform.arch", Key::Arch),
+    ("node", Key::IdOrHostname),
+    ("storagedriver", Key::Fact("storagedriver")),
+    ("kernelversion", Key::Fact("kernelversion")),
+    ("operatingsystem", Key::Fact("operatingsystem")),
+    ("ostype", Key::Os),
 ];
 
 /// Keys that end in a label's name.
 const LABEL_PREFIXES: [&str; 2] = ["node.labels.", "engine.labels."];
-
-/// Characters that values may hold besides letters, digits and blanks. Most have no meaning yet;
-/// they are those of globs and regular expressions.
-const VALUE_PUNCTUATION: &str = ":-_.*()?+[]\\^$|/";
 
 /// One expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Constraint {
     key: Key,
     operator: Operator,
-    value: Pattern,
+    strength: Strength,
+    value: Value,
 }
 
 /// What of a node is compared.
@@ -43,34 +49,30 @@ pub enum Key {
     Id,
     /// `node.hostname`, which the node reports about itself.
     Hostname,
+    /// `node`: id or host name, as in classic Swarm.
+    IdOrHostname,
     /// `node.ip`: the address it was last seen at.
     Ip,
     /// `node.role`: the role of its certificate.
     Role,
-    /// `node.platform.os`, which the node reports about itself.
+    /// `node.platform.os` or `ostype`, which the node reports about itself.
     Os,
     /// `node.platform.arch`, which the node reports about itself; compared as written.
     Arch,
+    /// `storagedriver`, `kernelversion` or `operatingsystem`: the engine's label of that name,
+    /// which our agents report and stock engines do not.
+    Fact(&'static str),
     /// `node.labels.NAME`: set by operators. The name's case matters.
     NodeLabel(String),
     /// `engine.labels.NAME`, which the node reports about itself. The name's case matters.
     EngineLabel(String),
 }
 
-/// How it is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operator {
-    /// `==`
-    Equal,
-    /// `!=`
-    NotEqual,
-}
-
 /// What it is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Pattern {
-    /// The same text, regardless of case.
-    Exact(String),
+enum Value {
+    /// A text.
+    Text(Pattern),
     /// An address within a network; a single address is a network of one.
     Network(Network),
 }
@@ -81,86 +83,38 @@ struct Network {
     prefix_len: u8,
 }
 
-/// Why a text is not a constraint.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ParseError {
-    /// Neither `==` nor `!=` in it.
-    #[error("constraint {text:?} has no operator, write KEY==VALUE or KEY!=VALUE")]
-    NoOperator {
-        /// The whole text.
-        text: String,
-    },
-    /// The key is not a name.
-    #[error(
-        "constraint {text:?} has a malformed key {key:?}, a key has at least two characters of \
-         a-z, 0-9, '-', '_' and '.' and begins with a letter or '_'"
-    )]
-    Key {
-        /// The whole text.
-        text: String,
-        /// The key.
-        key: String,
-    },
-    /// The key is not known.
-    #[error("constraint {text:?} has an unknown key {key:?}, did you mean {nearest:?}")]
-    UnknownKey {
-        /// The whole text.
-        text: String,
-        /// The key.
-        key: String,
-        /// The known key that looks most like it.
-        nearest: String,
-    },
-    /// The key names labels but no label.
-    #[error("constraint {text:?} names no label, write {prefix}NAME")]
-    NoLabel {
-        /// The whole text.
-        text: String,
-        /// The key as far as it is there.
-        prefix: &'static str,
-    },
-    /// The value is empty.
-    #[error("constraint {text:?} has no value, write KEY==VALUE or KEY!=VALUE")]
-    NoValue {
-        /// The whole text.
-        text: String,
-    },
-    /// The value holds a character that values cannot hold.
-    #[error("constraint {text:?} has the character {character:?}, which a value cannot hold")]
-    Value {
-        /// The whole text.
-        text: String,
-        /// The character.
-        character: char,
-    },
-    /// The value of `node.ip` is neither an address nor a network.
-    #[error("constraint {text:?} needs an IP address or a network such as 10.0.0.0/8")]
-    Address {
-        /// The whole text.
-        text: String,
-    },
-}
-
 /// Reads one expression. `==` is looked for before `!=`; blanks around key and value are ignored.
 ///
 /// # Errors
 /// If it is not an expression, its key is unknown or its value can never match.
 pub fn parse(text: &str) -> Result<Constraint, ParseError> {
-    let (key, operator, value) = split(text)?;
-    check_key_shape(text, key)?;
-    check_value_shape(text, value)?;
-    let key = known_key(text, key)?;
-    let value = if key == Key::Ip {
-        let network = parse_network(value).ok_or_else(|| ParseError::Address {
-            text: text.to_owned(),
-        })?;
-        Pattern::Network(network)
-    } else {
-        Pattern::Exact(value.to_owned())
+    read(text).map_err(|problem| ParseError {
+        what: "constraint",
+        text: text.to_owned(),
+        problem,
+    })
+}
+
+fn read(text: &str) -> Result<Constraint, Problem> {
+    let Parts {
+        key,
+        operator,
+        strength,
+        value,
+    } = expression::split(text)?;
+    let key = known_key(key)?;
+    let value = match (&key, parse_network(value)) {
+        (Key::Ip, Some(network)) => Value::Network(network),
+        (Key::Ip, None) => match Pattern::read(value)? {
+            Pattern::Exact(_) => return Err(Problem::Address),
+            pattern => Value::Text(pattern),
+        },
+        _ => Value::Text(Pattern::read(value)?),
     };
     Ok(Constraint {
         key,
         operator,
+        strength,
         value,
     })
 }
@@ -173,19 +127,16 @@ pub fn parse_all(texts: &[String]) -> Result<Vec<Constraint>, ParseError> {
     texts.iter().map(|text| parse(text)).collect()
 }
 
-/// Whether an expression holds for a node.
+/// Whether an expression holds for a node, hard or soft.
 pub fn matches(constraint: &Constraint, node: &Node) -> bool {
-    match constraint.operator {
-        Operator::Equal => constraint.equals(node),
-        Operator::NotEqual => !constraint.equals(node),
-    }
+    constraint.operator.holds(constraint.finds(node))
 }
 
-/// Whether all expressions, as written, hold for a node. One that cannot be read never holds.
+/// Whether all hard expressions, as written, hold for a node. One that cannot be read never holds.
 pub fn check_all(texts: &[String], node: &Node) -> bool {
-    texts
-        .iter()
-        .all(|text| parse(text).is_ok_and(|constraint| matches(&constraint, node)))
+    texts.iter().all(|text| {
+        parse(text).is_ok_and(|constraint| constraint.is_soft() || matches(&constraint, node))
+    })
 }
 
 impl Constraint {
@@ -199,12 +150,22 @@ impl Constraint {
         self.operator
     }
 
-    fn equals(&self, node: &Node) -> bool {
-        match &self.value {
-            Pattern::Exact(value) => same_text(&self.key.read(node), value),
-            Pattern::Network(network) => {
+    /// Whether it only ranks nodes.
+    pub fn is_soft(&self) -> bool {
+        self.strength == Strength::Soft
+    }
+
+    fn finds(&self, node: &Node) -> bool {
+        match (&self.value, &self.key) {
+            (Value::Network(network), _) => {
                 parse_node_addr(&node.status.addr).is_some_and(|addr| network.contains(addr))
             }
+            (Value::Text(pattern), Key::IdOrHostname) => {
+                pattern.matches(node.hostname()) || pattern.matches(&node.id.to_string())
+            }
+            (Value::Text(pattern), Key::Ip) => parse_node_addr(&node.status.addr)
+                .is_some_and(|addr| pattern.matches(&addr.to_string())),
+            (Value::Text(pattern), key) => pattern.matches(&key.read(node)),
         }
     }
 }
@@ -213,20 +174,21 @@ impl Key {
     /// What a node has there; empty where it has nothing.
     pub fn read<'a>(&self, node: &'a Node) -> Cow<'a, str> {
         let described = node.description.as_deref();
+        let engine_label =
+            |name: &str| described.and_then(|d| d.engine.labels.get(name).map(String::as_str));
         let found = match self {
             Self::Id => return Cow::Owned(node.id.to_string()),
-            Self::Hostname => Some(node.hostname()),
+            Self::Hostname | Self::IdOrHostname => Some(node.hostname()),
             Self::Ip => Some(node.status.addr.as_str()),
             Self::Role => Some(node.role.name()),
             Self::Os => described.map(|d| d.platform.os.as_str()),
             Self::Arch => described.map(|d| d.platform.architecture.as_str()),
+            Self::Fact(name) => engine_label(name),
             Self::NodeLabel(name) => {
                 let labels = &node.spec.annotations.labels;
                 labels.get(name).map(String::as_str)
             }
-            Self::EngineLabel(name) => {
-                described.and_then(|d| d.engine.labels.get(name).map(String::as_str))
-            }
+            Self::EngineLabel(name) => engine_label(name),
         };
         Cow::Borrowed(found.unwrap_or_default())
     }
@@ -234,7 +196,12 @@ impl Key {
     /// Whether the node itself says what is there, so that a compromised node can lie about it.
     pub fn is_self_reported(&self) -> bool {
         match self {
-            Self::Hostname | Self::Os | Self::Arch | Self::EngineLabel(_) => true,
+            Self::Hostname
+            | Self::IdOrHostname
+            | Self::Os
+            | Self::Arch
+            | Self::Fact(_)
+            | Self::EngineLabel(_) => true,
             Self::Id | Self::Ip | Self::Role | Self::NodeLabel(_) => false,
         }
     }
@@ -258,113 +225,53 @@ impl Network {
 
 impl fmt::Display for Constraint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}{}", self.key, self.operator, self.value)
+        let Self {
+            key,
+            operator,
+            strength,
+            value,
+        } = self;
+        write!(f, "{key}{operator}{strength}{value}")
     }
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Id => f.write_str("node.id"),
-            Self::Hostname => f.write_str("node.hostname"),
-            Self::Ip => f.write_str("node.ip"),
-            Self::Role => f.write_str("node.role"),
-            Self::Os => f.write_str("node.platform.os"),
-            Self::Arch => f.write_str("node.platform.arch"),
-            Self::NodeLabel(name) => write!(f, "node.labels.{name}"),
-            Self::EngineLabel(name) => write!(f, "engine.labels.{name}"),
+        let fixed = FIXED_KEYS.iter().find(|(_, key)| key == self);
+        match (fixed, self) {
+            (Some((name, _)), _) => f.write_str(name),
+            (None, Self::NodeLabel(name)) => write!(f, "node.labels.{name}"),
+            (None, Self::EngineLabel(name)) => write!(f, "engine.labels.{name}"),
+            (None, other) => write!(f, "{other:?}"),
         }
     }
 }
 
-impl fmt::Display for Operator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Equal => "==",
-            Self::NotEqual => "!=",
-        })
-    }
-}
-
-impl fmt::Display for Pattern {
+impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exact(text) => f.write_str(text),
+            Self::Text(pattern) => write!(f, "{pattern}"),
             Self::Network(n) if n.prefix_len == full_len(n.addr) => write!(f, "{}", n.addr),
             Self::Network(n) => write!(f, "{}/{}", n.addr, n.prefix_len),
         }
     }
 }
 
-fn split(text: &str) -> Result<(&str, Operator, &str), ParseError> {
-    [("==", Operator::Equal), ("!=", Operator::NotEqual)]
-        .into_iter()
-        .find_map(|(symbol, operator)| {
-            let (key, value) = text.split_once(symbol)?;
-            Some((key.trim(), operator, value.trim()))
-        })
-        .ok_or_else(|| ParseError::NoOperator {
-            text: text.to_owned(),
-        })
-}
-
-fn check_key_shape(text: &str, key: &str) -> Result<(), ParseError> {
-    let begins = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    let goes_on = key
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
-    if begins && goes_on && key.len() >= 2 {
-        return Ok(());
-    }
-    Err(ParseError::Key {
-        text: text.to_owned(),
-        key: key.to_owned(),
-    })
-}
-
-fn check_value_shape(text: &str, value: &str) -> Result<(), ParseError> {
-    if value.is_empty() {
-        return Err(ParseError::NoValue {
-            text: text.to_owned(),
-        });
-    }
-    let allowed = |c: char| {
-        c.is_ascii_alphanumeric() || c.is_ascii_whitespace() || VALUE_PUNCTUATION.contains(c)
-    };
-    match value.chars().find(|c| !allowed(*c)) {
-        None => Ok(()),
-        Some(character) => Err(ParseError::Value {
-            text: text.to_owned(),
-            character,
-        }),
-    }
-}
-
-fn known_key(text: &str, key: &str) -> Result<Key, ParseError> {
-    let fixed = match key.to_ascii_lowercase().as_str() {
-        "node.id" => Some(Key::Id),
-        "node.hostname" => Some(Key::Hostname),
-        "node.ip" => Some(Key::Ip),
-        "node.role" => Some(Key::Role),
-        "node.platform.os" => Some(Key::Os),
-        "node.platform.arch" => Some(Key::Arch),
-        _ => None,
-    };
-    if let Some(fixed) = fixed {
-        return Ok(fixed);
+fn known_key(key: &str) -> Result<Key, Problem> {
+    let fixed = FIXED_KEYS
+        .iter()
+        .find(|(name, _)| key.eq_ignore_ascii_case(name));
+    if let Some((_, fixed)) = fixed {
+        return Ok(fixed.clone());
     }
     let Some((prefix, name)) = label_key(key) else {
-        return Err(ParseError::UnknownKey {
-            text: text.to_owned(),
+        return Err(Problem::UnknownKey {
             key: key.to_owned(),
             nearest: nearest_key(key),
         });
     };
     if name.is_empty() {
-        return Err(ParseError::NoLabel {
-            text: text.to_owned(),
-            prefix,
-        });
+        return Err(Problem::NoLabel(prefix));
     }
     Ok(match prefix {
         "node.labels." => Key::NodeLabel(name.to_owned()),
@@ -383,9 +290,14 @@ pub(crate) fn label_key(key: &str) -> Option<(&'static str, &str)> {
 /// The known key with the fewest edits to `key`; a label's name is carried over.
 fn nearest_key(key: &str) -> String {
     let lower = key.to_ascii_lowercase();
+    // The last part of a key alone, such as `hostname`, is as good as the key.
+    let distance = |known: &str| match known.rsplit('.').next() {
+        Some(last) if last == lower => 0,
+        _ => edits(&lower, known),
+    };
     let fixed = FIXED_KEYS
         .iter()
-        .map(|known| (edits(&lower, known), (*known).to_owned()));
+        .map(|(known, _)| (distance(known), (*known).to_owned()));
     // `node.label.rack` is compared as `node.label.` with `node.labels.`.
     let (head, name) = match lower.match_indices('.').nth(1) {
         Some((at, _)) => (&lower[..=at], &key[at + 1..]),
@@ -396,25 +308,6 @@ fn nearest_key(key: &str) -> String {
         .map(|prefix| (edits(head, prefix), format!("{prefix}{name}")));
     let nearest = fixed.chain(labels).min_by_key(|(distance, _)| *distance);
     nearest.map(|(_, known)| known).unwrap_or_default()
-}
-
-/// Levenshtein distance in bytes; both are ASCII here.
-fn edits(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let substitute = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substitute.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
-fn same_text(a: &str, b: &str) -> bool {
-    a.eq_ignore_ascii_case(b) || a.to_lowercase() == b.to_lowercase()
 }
 
 fn full_len(addr: IpAddr) -> u8 {

@@ -12,6 +12,7 @@ mod candidates;
 mod classes;
 pub mod constraint;
 pub mod explain;
+pub mod expression;
 mod failures;
 mod filter;
 mod index;

@@ -60,10 +60,63 @@ fn a_missing_label_fails_equality_and_passes_inequality() {
 }
 
 #[test]
-fn wildcards_have_no_meaning() {
+fn globs_and_regular_expressions_match_what_is_there() {
+    let mut n = labelled(1, "rack", "east-12");
+    n.status.addr = "10.1.2.3:2377".into();
+    for text in [
+        "node.labels.rack==*",
+        "node.labels.rack==East-*",
+        "node.labels.rack==/^east-[0-9]{2}$/",
+        "node.labels.rack!=west*",
+        "node.labels.none!=*",
+        "node.ip==10.1.*",
+        "node.ip==/^10\\.1\\./",
+    ] {
+        assert!(holds(text, &n), "{text}");
+    }
+    for text in [
+        "node.labels.none==*",
+        "node.labels.none==/x*/",
+        "node.labels.rack==/EAST/",
+        "node.ip==10.2.*",
+    ] {
+        assert!(!holds(text, &n), "{text}");
+    }
+}
+
+#[test]
+fn keys_of_classic_swarm_read_labels_that_the_engine_reports() {
+    let mut n = node(7);
+    let described = std::sync::Arc::make_mut(n.description.as_mut().unwrap());
+    let labels = &mut described.engine.labels;
+    labels.insert("storagedriver".into(), "overlay2".into());
+    labels.insert("kernelversion".into(), "6.1.0-18-amd64".into());
+    labels.insert("operatingsystem".into(), "Debian GNU/Linux 12".into());
+    for text in [
+        "storagedriver==overlay2",
+        "StorageDriver!=btrfs",
+        "kernelversion==6.*",
+        "operatingsystem==/Debian/",
+        "ostype==linux",
+        "node==host-7",
+        &format!("node=={}", n.id),
+        "node!=host-8",
+    ] {
+        assert!(holds(text, &n), "{text}");
+    }
+    assert!(!holds("storagedriver==overlay2", &node(1)), "not reported");
+}
+
+#[test]
+fn a_soft_expression_excludes_no_node() {
     let n = labelled(1, "rack", "east");
-    assert!(!holds("node.labels.rack==*", &n));
-    assert!(!holds("node.labels.rack==/east/", &n));
+    for text in ["node.labels.rack==~west", "node.labels.rack!=~east"] {
+        let soft = parse(text).unwrap();
+        assert!(soft.is_soft() && !matches(&soft, &n), "{text}");
+        assert!(check_all(&[text.to_owned()], &n), "{text}");
+        assert_eq!(soft.to_string(), text);
+    }
+    assert!(!parse("node.labels.rack==east").unwrap().is_soft());
 }
 
 #[test]
@@ -75,9 +128,14 @@ fn an_unknown_key_is_refused_with_the_nearest_known_one() {
         ("engine.label.disk==x", "engine.labels.disk"),
         ("node.platform.arh==x", "node.platform.arch"),
         ("hostname==x", "node.hostname"),
+        ("storage-driver==x", "storagedriver"),
+        ("nod==x", "node"),
     ] {
         match parse(text) {
-            Err(ParseError::UnknownKey { nearest, .. }) => assert_eq!(nearest, want, "{text}"),
+            Err(ParseError {
+                problem: Problem::UnknownKey { nearest, .. },
+                ..
+            }) => assert_eq!(nearest, want, "{text}"),
             other => panic!("{text}: {other:?}"),
         }
     }
@@ -96,6 +154,7 @@ fn malformed_expressions_are_refused_with_the_reason() {
     assert!(refused("node.labels.a==käse").contains("'ä'"));
     assert!(refused("node.ip==10.0.0.0/33").contains("10.0.0.0/8"));
     assert!(refused("node.ip==host").contains("IP address"));
+    assert!(refused("node.labels.a==/(/").contains("cannot be used"));
     assert!(refused("").contains("no operator"));
 }
 
@@ -118,6 +177,8 @@ fn an_expression_prints_as_it_is_understood() {
         "node.labels.rack==east",
         "node.ip!=10.0.0.0/8",
         "node.ip==::1",
+        "node.labels.rack==~/^a|b$/",
+        "storagedriver!=z*",
     ] {
         assert_eq!(parse(text).unwrap().to_string(), text);
     }
