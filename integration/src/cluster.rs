@@ -452,6 +452,16 @@ impl Cluster {
         self.ended(node, STOP_TIME_MAX)
     }
 
+    /// How a node's process ended, if it did and nobody has taken note yet.
+    pub fn has_ended(&mut self, node: usize) -> Option<ExitStatus> {
+        let child = self.nodes[node].child.as_mut()?;
+        let ended = child.try_wait().ok().flatten();
+        if ended.is_some() {
+            self.nodes[node].child = None;
+        }
+        ended
+    }
+
     /// Waits for the end of a node's process.
     ///
     /// # Errors

@@ -118,7 +118,43 @@ impl Rig {
         self.hosts(&["isolate", &host.to_string()]).map(drop)
     }
 
-    /// Undoes every cut of the network.
+    /// Lets no packet pass between two hosts.
+    ///
+    /// # Errors
+    /// If the script fails.
+    pub fn cut(&self, one: usize, other: usize) -> anyhow::Result<()> {
+        self.hosts(&["cut", &one.to_string(), &other.to_string()])
+            .map(drop)
+    }
+
+    /// Lets no packet pass from one host to another; the other way they still do.
+    ///
+    /// # Errors
+    /// If the script fails.
+    pub fn cut_one_way(&self, from: usize, to: usize) -> anyhow::Result<()> {
+        self.hosts(&["cut1", &from.to_string(), &to.to_string()])
+            .map(drop)
+    }
+
+    /// Drops this share of the packets from one host to another, chosen at random.
+    ///
+    /// # Errors
+    /// If the script fails.
+    pub fn lose(&self, from: usize, to: usize, percent: u64) -> anyhow::Result<()> {
+        let (from, to, percent) = (from.to_string(), to.to_string(), percent.to_string());
+        self.hosts(&["loss", &from, &to, &percent]).map(drop)
+    }
+
+    /// Makes every packet of a host take longer, each way.
+    ///
+    /// # Errors
+    /// If the script fails.
+    pub fn delay(&self, host: usize, ms: u64, jitter_ms: u64) -> anyhow::Result<()> {
+        let (host, ms, jitter) = (host.to_string(), ms.to_string(), jitter_ms.to_string());
+        self.hosts(&["delay", &host, &ms, &jitter]).map(drop)
+    }
+
+    /// Undoes every fault of the network.
     ///
     /// # Errors
     /// If the script fails.

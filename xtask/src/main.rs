@@ -1,10 +1,11 @@
 //! Tasks of the project: `cargo xtask tidy` checks the house rules that the compiler cannot;
-//! `cargo xtask sim` runs whole clusters in simulated time.
+//! `cargo xtask sim` runs whole clusters in simulated time; `cargo xtask torture` torments real ones.
 
 mod rings;
 mod sim;
 mod source;
 mod tidy;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -13,10 +14,12 @@ fn main() -> ExitCode {
     match args.first().map(String::as_str) {
         Some("tidy") => tidy::run(),
         Some("sim") => sim::run(&args[1..]),
+        Some("torture") => torture::run(&args[1..]),
         _ => {
             eprintln!(
                 "usage: cargo xtask tidy | sim [--seeds N] [--seed S] [--show] [--until SECS] \
-                 [--bug NAME] [--keep-going]"
+                 [--bug NAME] [--keep-going] | torture [--minutes N] [--seed S] \
+                 [--ground loopback|hosts] [--faults-secs N]"
             );
             ExitCode::from(2)
         }
