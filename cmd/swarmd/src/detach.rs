@@ -48,7 +48,10 @@ pub fn detach(state_dir: &Path) -> anyhow::Result<ExitCode> {
         .create(state_dir)
         .with_context(|| format!("cannot make {}", state_dir.display()))?;
     let path = state_dir.join(LOG_FILE);
-    let mut log = open_log(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    let mut log = open_log(&path).with_context(|| {
+        let shown = path.display();
+        format!("cannot write {shown}; make the state directory writable or choose another")
+    })?;
     let begin = log.seek(SeekFrom::End(0)).unwrap_or_default();
     let exe = std::env::current_exe().context("cannot find this program")?;
     let mut child = Command::new(exe)

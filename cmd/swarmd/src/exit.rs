@@ -25,3 +25,12 @@ pub fn of(error: &anyhow::Error) -> ExitCode {
         _ => FAILED,
     }
 }
+
+/// The one sentence for an error. A node's own errors are whole sentences that hold their causes;
+/// others are told with them.
+pub fn sentence(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<NodeError>() {
+        Some(whole) => whole.to_string(),
+        None => format!("{error:#}"),
+    }
+}

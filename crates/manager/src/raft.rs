@@ -167,7 +167,9 @@ impl Quorum for Raft {
             applied: status.applied,
             disk_trouble: match &status.disk {
                 Disk::Ok => None,
-                Disk::Full => Some("no room on the disk: writes are refused until there is".into()),
+                Disk::Full => {
+                    Some("the disk of this manager is full: free some space on it".into())
+                }
                 Disk::Failed(why) => Some(why.clone()),
             },
         }

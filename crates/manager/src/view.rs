@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use consensus::Role;
-use replica::Status;
+use replica::{Disk, Status};
 use store::Change;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -67,7 +67,13 @@ impl ClusterView for View {
 
 fn leader(status: &Status, ready: bool) -> Leader {
     if status.role == Role::Leader {
-        return if ready { Leader::Here } else { Leader::Unknown };
+        // Without room on its disk a leader whom nobody can relieve does not reign: it takes no
+        // writes, says why, and goes on answering reads.
+        let reads = status.disk == Disk::Full && status.ready_term == Some(status.term);
+        return match ready || reads {
+            true => Leader::Here,
+            false => Leader::Unknown,
+        };
     }
     let member = status.leader.as_ref();
     let found = member.and_then(|m| Some((m.node_id.parse().ok()?, m.addr.clone())));

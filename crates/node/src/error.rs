@@ -109,6 +109,25 @@ pub enum NodeError {
     /// The agent cannot start.
     #[error("the agent cannot start: {0}")]
     Agent(String),
+    /// A manager is to leave.
+    #[error(
+        "cannot leave: this node is a manager of cluster {cluster}; demote it first with \
+         `swarmctl node demote`, or give --force to leave a cluster that is lost or has no other \
+         node"
+    )]
+    LeavesManager {
+        /// The cluster.
+        cluster: String,
+    },
+    /// The replicated log of the only manager is gone.
+    #[error(
+        "cannot start: {dir} holds no replicated log, and no other manager is known to get it \
+         from; restore it from a backup, or leave with `swarmd leave --force` and start over"
+    )]
+    LostLog {
+        /// Directory of the log.
+        dir: String,
+    },
     /// A node that is to leave may have tasks that cannot be stopped.
     #[error(
         "cannot leave cluster {cluster}: its tasks may run on, {why}; see to that, or give --force \

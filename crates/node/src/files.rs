@@ -17,6 +17,19 @@ pub const ROOT_KEY_FILE: &str = "swarm-root-ca.key";
 /// How the names of logs that were set aside begin.
 const RETIRED_LOG: &str = "raft.retired";
 
+/// A state directory to go on with must be there: a mistyped one is not made.
+///
+/// # Errors
+/// If it is not.
+pub fn must_exist(state_dir: &Path) -> Result<(), NodeError> {
+    match state_dir.exists() {
+        true => Ok(()),
+        false => Err(NodeError::NotMember {
+            dir: state_dir.display().to_string(),
+        }),
+    }
+}
+
 /// Reads a file that must be there.
 ///
 /// # Errors

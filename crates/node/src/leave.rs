@@ -36,6 +36,7 @@ pub async fn leave(
     force: bool,
     executor: Result<Arc<dyn Executor>, String>,
 ) -> Result<Left, NodeError> {
+    files::must_exist(state_dir)?;
     let dir = StateDir::open(state_dir)?;
     let shown = || dir.root().display().to_string();
     let cluster = dir
@@ -43,10 +44,7 @@ pub async fn leave(
         .ok_or_else(|| NodeError::NotMember { dir: shown() })?;
     let identity = files::load(&dir).ok().and_then(|f| f.claimed());
     if identity.as_ref().map(|i| i.role) == Some(NodeRole::Manager) && !force {
-        return Err(NodeError::Identity(format!(
-            "this node is a manager of cluster {cluster}: demote it first with `swarmctl node \
-             demote`, or give --force to leave a cluster that is lost or has no other node"
-        )));
+        return Err(NodeError::LeavesManager { cluster });
     }
     let ended = match (identity, executor) {
         (Some(identity), Ok(executor)) => remove_tasks(&executor, identity.node_id).await,

@@ -202,6 +202,9 @@ impl Node {
     /// # Errors
     /// In one sentence: what was attempted, what is wrong, what to do.
     pub async fn start(config: NodeConfig) -> Result<Self, NodeError> {
+        if matches!(config.start, Start::Run { .. }) {
+            files::must_exist(&config.state_dir)?;
+        }
         let dir = StateDir::open(&config.state_dir)?;
         let mut memory = Memory::load(&dir)?;
         let addresses = Addresses::settle(&config, &memory)?;

@@ -168,9 +168,7 @@ impl Supervisor {
         tracing::warn!("the clock of this machine was turned from {expected} to {found}");
         self.plan_renewal();
         if self.managing.is_some() {
-            let own = self.addresses.advertise.clone();
-            let others = self.manager_addrs().into_iter().filter(|a| *a != own);
-            if let Err(error) = skew::check_manager(others.collect()).await {
+            if let Err(error) = skew::check_manager(self.other_managers()).await {
                 tracing::error!(%error, "certificates that this manager signs may be refused");
             }
         }
@@ -276,12 +274,16 @@ impl Supervisor {
         files::store(&self.dir, self.credentials.current().node())
     }
 
+    fn other_managers(&self) -> Vec<String> {
+        let own = &self.addresses.advertise;
+        let known = self.memory.peers().map(|peer| peer.addr);
+        known.filter(|addr| addr != own).collect()
+    }
+
     /// Other managers first: this node's own may be what is wrong.
     fn manager_addrs(&self) -> Vec<String> {
-        let own = self.addresses.advertise.clone();
-        let known = self.memory.peers().map(|peer| peer.addr);
-        let mut addrs: Vec<_> = known.filter(|a| *a != own).collect();
-        addrs.push(own);
+        let mut addrs = self.other_managers();
+        addrs.push(self.addresses.advertise.clone());
         addrs
     }
 
@@ -396,7 +398,14 @@ impl Supervisor {
         let seed = found::unfinished(&self.dir, current.node(), self.config.availability)?;
         let known = self.dir.root().join("raft").join("member").exists();
         Ok(match seed {
-            None if !known => Origin::Join(self.manager_addrs()),
+            None if !known => match self.other_managers() {
+                none if none.is_empty() => {
+                    return Err(NodeError::LostLog {
+                        dir: self.dir.root().join("raft").display().to_string(),
+                    });
+                }
+                others => Origin::Join(others),
+            },
             seed => Origin::Resume(seed),
         })
     }

@@ -45,6 +45,9 @@ pub enum CredentialsError {
     /// The chain file is no chain.
     #[error("cannot use {CHAIN_FILE}: {0}")]
     Chain(#[source] RootBundleError),
+    /// The key file is no key, or not the chain's.
+    #[error("cannot use {KEY_FILE}: {0}")]
+    Key(#[source] ChainError),
     /// The chain is not valid here and now.
     #[error("cannot use {CHAIN_FILE}: {0}")]
     Refused(#[source] ChainError),
@@ -67,7 +70,10 @@ impl NodeCredentials {
         let chain = NodeChain::parse(chain_pem).map_err(CredentialsError::Chain)?;
         let identity = chain
             .verify(&roots, &key, now)
-            .map_err(CredentialsError::Refused)?;
+            .map_err(|error| match error {
+                ChainError::Key(_) => CredentialsError::Key(error),
+                error => CredentialsError::Refused(error),
+            })?;
         Ok(Self {
             roots,
             chain,

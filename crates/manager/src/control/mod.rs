@@ -16,18 +16,22 @@ pub mod task;
 mod rpc;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prost::Message;
 use store::{Draft, State};
 use tonic::{Response, Status};
 
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, ProposeFailure, WriteError};
 use crate::quorum::Quorum;
 use error::{ControlError, write_status};
 
 /// Largest answer. Clients that were written for SwarmKit accept 4 MiB unless they are told
 /// otherwise, ours take this much.
 pub(crate) const ANSWER_BYTES_MAX: usize = 60 << 20;
+
+/// How long a write waits for room on the disk before its caller is told.
+const STUCK_AFTER: Duration = Duration::from_secs(2);
 
 /// Refuses an answer that no client would take.
 fn fitting<R: Message>(answer: R) -> Result<R, ControlError> {
@@ -74,10 +78,36 @@ impl ControlApi {
         &self,
         edit: impl FnOnce(&mut Draft) -> Result<R, ControlError>,
     ) -> Result<Response<R>, Status> {
-        self.ledger
-            .write(edit)
-            .await
-            .map(Response::new)
-            .map_err(write_status)
+        let written = tokio::select! {
+            written = self.ledger.write(edit) => written,
+            trouble = self.stuck() => return Err(stuck_status(&trouble)),
+        };
+        match (written, self.quorum.standing().disk_trouble) {
+            (Ok(done), _) => Ok(Response::new(done)),
+            (Err(WriteError::NotLeader), Some(why)) => {
+                Err(write_status(WriteError::Log(ProposeFailure::Refused(why))))
+            }
+            (Err(error), _) => Err(write_status(error)),
+        }
     }
+
+    /// Waits until the disk has had no room for a while: what is under way then waits for room.
+    async fn stuck(&self) -> String {
+        loop {
+            tokio::time::sleep(STUCK_AFTER / 2).await;
+            if self.quorum.standing().disk_trouble.is_none() {
+                continue;
+            }
+            tokio::time::sleep(STUCK_AFTER / 2).await;
+            if let Some(trouble) = self.quorum.standing().disk_trouble {
+                return trouble;
+            }
+        }
+    }
+}
+
+fn stuck_status(trouble: &str) -> Status {
+    Status::unknown(format!(
+        "{trouble}; the change was under way and may take effect then: look before trying again"
+    ))
 }

@@ -426,7 +426,11 @@ fn check_tail(dir: &Path, newest: &NewestFile, state: &StateRecord) -> Result<()
         Tail::Clean => Ok(()),
         Tail::Torn => {
             let dir = dir.display();
-            tracing::warn!(%dir, batch = state.batch + 1, "dropped a torn batch from the raft log");
+            tracing::info!(
+                %dir, batch = state.batch + 1,
+                "the raft log ends in a write that the last stop of this node cut off; it was \
+                 never acknowledged, so nothing is lost"
+            );
             Ok(())
         }
         Tail::Damaged(detail) => Err(damaged(dir, &detail)),
