@@ -8,11 +8,12 @@ use store::State;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use types::{NodeId, ServiceId, TaskId};
+use types::{NodeId, ServiceId, Task, TaskId};
 use wire::{api, swarm::v1 as pb};
 
 use crate::control::ControlApi;
 use crate::control::crud;
+use crate::control::error::write_status;
 use crate::control::task::TaskFilter;
 use crate::ledger::{Cursor, Ledger, News};
 use crate::progress;
@@ -93,23 +94,40 @@ fn counts(state: &State) -> pb::StoreCounts {
     }
 }
 
-async fn send_pages(
-    state: Arc<State>,
+/// What a list of tasks holds, and how.
+struct Pages {
     filter: TaskFilter,
     after: Option<TaskId>,
-    page: usize,
+    tasks_max: usize,
+    /// Without spec, networks and endpoint.
+    summary: bool,
+}
+
+fn listed(task: &Task, summary: bool) -> api::Task {
+    let mut task = api::Task::from(task);
+    if summary {
+        task.spec = None;
+        task.networks = Vec::new();
+        task.endpoint = None;
+    }
+    task
+}
+
+async fn send_pages(
+    state: Arc<State>,
+    pages: Pages,
     out: mpsc::Sender<Result<pb::StreamTasksResponse, Status>>,
 ) {
     let version = Some(api::Version {
         index: state.version(),
     });
-    let mut after = after;
+    let mut after = pages.after;
     loop {
         let mut tasks = Vec::new();
         let mut bytes = 0;
-        for task in filter.page(&state, after).take(page) {
+        for task in pages.filter.page(&state, after).take(pages.tasks_max) {
             after = Some(task.id);
-            let task = api::Task::from(task.as_ref());
+            let task = listed(task, pages.summary);
             bytes += task.encoded_len();
             tasks.push(task);
             if bytes >= PAGE_BYTES_MAX {
@@ -240,6 +258,20 @@ impl pb::cluster_server::Cluster for ClusterApi {
         }))
     }
 
+    async fn rotate_certificate(
+        &self,
+        request: Request<pb::RotateCertificateRequest>,
+    ) -> Result<Response<pb::RotateCertificateResponse>, Status> {
+        let id = request.into_inner().node_id;
+        let edit = |draft: &mut store::Draft| crate::control::node::rotate(draft, &id);
+        let node = self.ledger.write(edit).await.map_err(write_status)?;
+        tracing::info!(node = %node.id, "asked for a new certificate");
+        let node = crate::control::node::shown(&node, &self.quorum.members());
+        Ok(Response::new(pb::RotateCertificateResponse {
+            node: Some(node),
+        }))
+    }
+
     type StreamTasksStream = ReceiverStream<Result<pb::StreamTasksResponse, Status>>;
 
     async fn stream_tasks(
@@ -251,14 +283,19 @@ impl pb::cluster_server::Cluster for ClusterApi {
             "" => None,
             id => Some(crud::parse_id::<types::Task>(id)?),
         };
-        let page = match request.page_size as usize {
+        let tasks_max = match request.page_size as usize {
             0 => PAGE_DEFAULT,
             size => size.min(PAGE_MAX),
         };
-        let filter = TaskFilter::new(request.filters.unwrap_or_default());
+        let pages = Pages {
+            filter: TaskFilter::new(request.filters.unwrap_or_default()),
+            after,
+            tasks_max,
+            summary: request.summary,
+        };
         let state = self.control.read().await?;
         let (out, stream) = mpsc::channel(QUEUE);
-        tokio::spawn(send_pages(state, filter, after, page, out));
+        tokio::spawn(send_pages(state, pages, out));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store::{Draft, State};
+use types::node::IssuanceState;
 use types::{Node, NodeId, NodeRole};
 
 use crate::control::crud;
@@ -118,10 +119,12 @@ async fn set_role(ledger: &Ledger, id: NodeId, role: NodeRole) -> Result<(), Str
         if node.role == role || node.spec.desired_role != role {
             return Ok(());
         }
-        let node = Node {
+        let mut node = Node {
             role,
             ..Node::clone(node)
         };
+        // What it has says another role: it is asked for a new one in the same breath.
+        node.certificate.state = IssuanceState::Rotate;
         crud::update(draft, node, State::nodes).map(drop)
     };
     ledger.write(edit).await.map_err(|e| e.to_string())

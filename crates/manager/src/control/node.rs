@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use store::{Action, Draft, Key, State};
-use types::node::Membership;
+use types::node::{IssuanceState, Membership};
 use types::task::message;
 use types::{Node, NodeRole, NodeSpec, NodeState, TaskState, TaskStatus, Timestamp};
 use wire::api;
@@ -83,6 +83,13 @@ pub fn update(
     }
     node.meta.version = version;
     node.spec = spec;
+    crud::update(draft, node, State::nodes)
+}
+
+/// Asks a node for a new certificate: it is told in its session, or when it has one again.
+pub fn rotate(draft: &mut Draft, id: &str) -> Result<Arc<Node>> {
+    let mut node = Node::clone(crud::find(draft.state().nodes(), id)?);
+    node.certificate.state = IssuanceState::Rotate;
     crud::update(draft, node, State::nodes)
 }
 

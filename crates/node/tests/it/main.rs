@@ -6,5 +6,6 @@ mod logs;
 mod progress;
 mod refusals;
 mod roles;
+mod standing;
 mod support;
 mod watch;
