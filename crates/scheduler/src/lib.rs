@@ -17,6 +17,7 @@ mod failures;
 mod filter;
 mod index;
 mod queue;
+pub mod rebalance;
 mod requirements;
 mod scheduler;
 mod simulate;

@@ -4,5 +4,6 @@ mod explaining;
 mod filters;
 mod properties;
 mod ranking;
+mod rebalancing;
 mod simulating;
 mod waiting;
