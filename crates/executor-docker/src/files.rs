@@ -4,14 +4,18 @@
 //! container's layer, which is on disk: archives uploaded before the start land there, since a
 //! container's tmpfs mounts exist only while it runs. So the files are written to a directory of
 //! the agent on a tmpfs and each is bind-mounted, read-only, to its target. That works with
-//! read-only root file systems too, and needs an engine on the same machine.
+//! read-only root file systems too, and needs an engine on the same machine. Where that directory
+//! is on disk, a tmpfs is mounted over it, as Docker Engine does for its secrets; nothing is ever
+//! written to a disk.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use executor::{ExecError, TaskFile, TaskRun};
+use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
 use types::TaskId;
 
@@ -25,6 +29,9 @@ const MODE_MASK: u32 = 0o7777;
 #[derive(Debug, Clone)]
 pub(crate) struct FileStore {
     root: PathBuf,
+    /// Held while the root is looked at and mounted over: a second mount would hide the files that
+    /// were written below the first.
+    mounting: Arc<Mutex<()>>,
 }
 
 /// A file of a task on this node.
@@ -38,7 +45,10 @@ pub(crate) struct PlacedFile {
 
 impl FileStore {
     pub(crate) fn new(root: PathBuf) -> Self {
-        Self { root }
+        Self {
+            root,
+            mounting: Arc::default(),
+        }
     }
 
     /// Where the files of a task are, whether or not they are there.
@@ -64,8 +74,9 @@ impl FileStore {
                 what.display()
             ))
         };
-        make_dir(&dir).map_err(|error| refuse(&dir, error))?;
+        make_dir(&self.root).map_err(|error| refuse(&self.root, error))?;
         self.require_memory()?;
+        make_dir(&dir).map_err(|error| refuse(&dir, error))?;
         for (file, placed) in run.files.iter().zip(self.placed(run)) {
             write_file(file, &placed.source).map_err(|error| refuse(&placed.source, error))?;
         }
@@ -85,14 +96,24 @@ impl FileStore {
     }
 
     fn require_memory(&self) -> Result<(), ExecError> {
-        let kind = statfs(&self.root).map(|stat| stat.filesystem_type());
-        if matches!(kind, Ok(TMPFS_MAGIC | RAMFS_MAGIC)) {
+        let _only_one = self.mounting.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_memory() {
             return Ok(());
         }
-        Err(ExecError::rejected(format!(
-            "{} is not on a tmpfs, so secrets and configs would be written to disk",
-            self.root.display()
-        )))
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        let kind = Some("tmpfs");
+        mount(kind, &self.root, kind, flags, Some("mode=0700")).map_err(|error| {
+            let root = self.root.display();
+            ExecError::rejected(format!(
+                "{root} is not on a tmpfs, so secrets and configs would be written to disk, and \
+                 none could be mounted there ({error}); run `mount -t tmpfs tmpfs {root}` as root"
+            ))
+        })
+    }
+
+    fn is_memory(&self) -> bool {
+        let kind = statfs(&self.root).map(|stat| stat.filesystem_type());
+        matches!(kind, Ok(TMPFS_MAGIC | RAMFS_MAGIC))
     }
 }
 
@@ -180,15 +201,23 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_on_disk_is_refused() {
+    fn nothing_is_written_to_a_directory_on_disk() {
         let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         let store = FileStore::new(dir.path().to_owned());
-        let error = store.write(&run()).unwrap_err().to_string();
-        assert!(error.contains("would be written to disk"), "{error}");
-        let dirs = fs::read_dir(dir.path()).unwrap();
-        let written = dirs
-            .flat_map(|d| fs::read_dir(d.unwrap().path()).unwrap())
-            .count();
-        assert_eq!(written, 0, "nothing was written");
+        let (first, second) = (run(), run());
+        match store.write(&first) {
+            Err(error) => assert!(error.to_string().contains("mount -t tmpfs"), "{error}"),
+            Ok(()) => {
+                assert!(store.is_memory(), "a tmpfs was mounted");
+                store.write(&second).unwrap();
+                for run in [&first, &second] {
+                    let placed = store.placed(run).remove(0);
+                    assert!(placed.source.exists(), "no second mount hides {placed:?}");
+                }
+                nix::mount::umount(dir.path()).unwrap();
+            }
+        }
+        let on_disk = fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!(on_disk, 0, "nothing reached the disk");
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use store::State;
 use types::node::{Availability, Membership};
 use types::service::{FailureAction, UpdateState};
-use types::{Node, NodeState, Service, ServiceMode, Task, TaskState, defaults};
+use types::{Node, NodeId, NodeState, Service, ServiceMode, Task, TaskState, defaults};
 use wire::{api, swarm::v1 as pb};
 
 use crate::control::service::Counts;
@@ -112,11 +112,22 @@ fn failure(service: &Service, phase: pb::service_progress::Phase) -> String {
     }
 }
 
+/// A slot: its number, or for services without numbers its node.
+type Place = (u64, Option<NodeId>);
+
+/// Tasks of a slot that failed with the present spec.
+#[derive(Default)]
+struct Failures<'a> {
+    count: u32,
+    last: Option<&'a Task>,
+}
+
 /// The tasks of a service, sorted by what a user wants to see first.
 struct Rows<'a> {
     service: &'a Service,
     live: Vec<&'a Task>,
-    used_up: BTreeMap<u64, u32>,
+    /// What failed in each slot and is still on record.
+    failures: BTreeMap<Place, Failures<'a>>,
     desired: u64,
     running: u64,
     completed: u64,
@@ -132,7 +143,7 @@ impl<'a> Rows<'a> {
         let mut rows = Self {
             service,
             live: Vec::new(),
-            used_up: BTreeMap::new(),
+            failures: BTreeMap::new(),
             desired: counts.desired,
             running: 0,
             completed: counts.completed,
@@ -172,7 +183,7 @@ impl<'a> Rows<'a> {
             self.up_to_date += u64::from(running && current);
         } else if current && matches!(task.status.state, TaskState::Failed | TaskState::Rejected) {
             self.failed += 1;
-            *self.used_up.entry(task.slot).or_default() += 1;
+            self.failures.entry(place(task)).or_default().add(task);
         }
     }
 
@@ -213,7 +224,7 @@ impl<'a> Rows<'a> {
             .iter()
             .filter(|t| t.status.state != TaskState::Running)
         {
-            let reason = reason(task);
+            let reason = self.reason(task);
             if !reason.is_empty() {
                 *reasons.entry(reason).or_default() += 1;
             }
@@ -231,12 +242,47 @@ impl<'a> Rows<'a> {
             node_hostname: node.map(|n| n.hostname().to_owned()).unwrap_or_default(),
             state: task.status.state.number(),
             desired_state: task.desired_state.number(),
-            blocked_by: reason(task),
+            blocked_by: self.reason(task),
             err: task.status.err.to_string(),
             since_ns: i64::try_from(task.status.timestamp.0).unwrap_or(i64::MAX),
             up_to_date: Self::runs_present_spec(self.service, task),
-            restarts: self.used_up.get(&task.slot).copied().unwrap_or(0),
+            restarts: self.failures.get(&place(task)).map_or(0, |f| f.count),
         }
+    }
+
+    /// Why a task is not further. Where the one before it failed, that is what the user has to
+    /// know: the task itself only waits for its turn to fail again.
+    fn reason(&self, task: &Task) -> String {
+        let failed = self.failures.get(&place(task)).and_then(|f| f.last);
+        match failed {
+            Some(failed)
+                if task.status.err.is_empty() && task.status.state != TaskState::Running =>
+            {
+                let why = match failed.status.err.as_ref() {
+                    "" => failed.status.message.as_ref(),
+                    err => err,
+                };
+                format!("trying again after a failure: {why}")
+            }
+            _ => reason(task),
+        }
+    }
+}
+
+impl<'a> Failures<'a> {
+    fn add(&mut self, task: &'a Task) {
+        self.count += 1;
+        let newer = |last: &Task| last.status.timestamp < task.status.timestamp;
+        if self.last.is_none_or(newer) {
+            self.last = Some(task);
+        }
+    }
+}
+
+fn place(task: &Task) -> Place {
+    match task.slot {
+        0 => (0, task.node_id),
+        slot => (slot, None),
     }
 }
 
@@ -261,5 +307,83 @@ pub fn reason(task: &Task) -> String {
         }
         TaskState::Assigned => "waiting for its node to accept it".into(),
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use store::{Action, Transaction};
+    use types::{ServiceSpec, Timestamp};
+
+    use super::*;
+
+    /// A service of one slot with these tasks, one after the other.
+    fn shown(tasks: &[(TaskState, TaskState, &str)]) -> pb::ServiceProgress {
+        let model = executor::testing::task("web", |_| {});
+        let id = model.service_id.unwrap();
+        let service = Service {
+            id,
+            meta: types::Meta::default(),
+            spec: Arc::new(ServiceSpec::clone(&model.service_spec)),
+            spec_version: 1,
+            previous_spec: None,
+            previous_spec_version: None,
+            endpoint: None,
+            update_status: None,
+            job_status: None,
+        };
+        let mut actions = vec![Action::Create(service.into())];
+        for (at, (state, desired, err)) in tasks.iter().enumerate() {
+            let mut task = executor::testing::task("web", |_| {});
+            task.service_id = Some(id);
+            task.desired_state = *desired;
+            task.status.state = *state;
+            task.status.err = (*err).into();
+            task.status.timestamp = Timestamp::from_secs(at as u64);
+            actions.push(Action::Create(task.into()));
+        }
+        let mut state = State::default();
+        let at = Timestamp::ZERO;
+        let transaction = Transaction {
+            version: 1,
+            at,
+            actions,
+        };
+        state.apply(&transaction).unwrap();
+        of(&state, id, 0)
+    }
+
+    #[test]
+    fn a_task_that_waits_for_its_next_try_shows_what_failed_last() {
+        let progress = shown(&[
+            (TaskState::Failed, TaskState::Shutdown, "exit code 3"),
+            (TaskState::Rejected, TaskState::Shutdown, "no such image"),
+            (TaskState::Ready, TaskState::Ready, ""),
+        ]);
+        let words = "trying again after a failure: no such image";
+        assert_eq!(progress.blocked_by, words);
+        assert_eq!(progress.tasks[0].blocked_by, words);
+        assert_eq!(progress.tasks[0].restarts, 2);
+    }
+
+    #[test]
+    fn what_blocks_a_task_now_goes_before_what_failed_then() {
+        let progress = shown(&[
+            (TaskState::Failed, TaskState::Shutdown, "exit code 3"),
+            (TaskState::Pending, TaskState::Running, "no node fits"),
+        ]);
+        assert_eq!(progress.blocked_by, "no node fits");
+    }
+
+    #[test]
+    fn a_running_task_is_not_held_up_by_old_failures() {
+        let progress = shown(&[
+            (TaskState::Failed, TaskState::Shutdown, "exit code 3"),
+            (TaskState::Running, TaskState::Running, ""),
+        ]);
+        assert_eq!(progress.blocked_by, "");
+        assert_eq!(progress.tasks[0].blocked_by, "");
     }
 }
