@@ -14,7 +14,11 @@ pub fn leave(args: &LeaveArgs) -> anyhow::Result<ExitCode> {
         .build()
         .context("cannot start the runtime")?;
     let left = runtime.block_on(async {
-        let executor = executors::of_stopped(&args.state_dir, args.docker_host.as_deref()).await;
+        // An executor may keep files in the directory; a mistyped one is not made for it.
+        let executor = match args.state_dir.exists() {
+            true => executors::of_stopped(&args.state_dir, args.docker_host.as_deref()).await,
+            false => Err(anyhow::anyhow!("there is no such directory")),
+        };
         let executor = executor.map_err(|error| format!("{error:#}"));
         node::leave(&args.state_dir, args.force, executor).await
     })?;

@@ -3,6 +3,7 @@
 mod admission;
 mod clocks;
 mod dev;
+mod disks;
 mod faults;
 mod leaving;
 mod refusals;
