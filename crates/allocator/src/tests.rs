@@ -1,5 +1,7 @@
 //! Tests of the stage as a whole.
 
+mod startup;
+
 use std::sync::Arc;
 
 use store::{Action, NewTask, Object, Plan, State, Transaction};
@@ -15,6 +17,7 @@ struct Bench {
     state: State,
     stage: Allocator,
     entropy: SeededEntropy,
+    now: Timestamp,
 }
 
 impl Bench {
@@ -24,6 +27,7 @@ impl Bench {
             stage: Allocator::new(&state, Timestamp::ZERO),
             state,
             entropy: SeededEntropy::new(1),
+            now: Timestamp::from_secs(2),
         }
     }
 
@@ -38,7 +42,7 @@ impl Bench {
     }
 
     fn plan(&mut self) -> Plan {
-        let (view, now) = (self.state.clone(), Timestamp::from_secs(2));
+        let (view, now) = (self.state.clone(), self.now);
         self.stage.plan(&view, now, &mut self.entropy)
     }
 
@@ -58,17 +62,21 @@ impl Bench {
     }
 
     fn service(&mut self, name: &str, ports: Vec<PortConfig>) -> ServiceId {
+        self.declare(spec(name, ports))
+    }
+
+    fn declare(&mut self, spec: ServiceSpec) -> ServiceId {
         let id = ServiceId::random(&mut self.entropy);
         let service = Service {
             id,
             meta: Meta::default(),
-            spec: Arc::new(spec(name, ports)),
+            job_status: spec.mode.is_job().then(types::service::JobStatus::default),
+            spec: Arc::new(spec),
             spec_version: 0,
             previous_spec: None,
             previous_spec_version: None,
             endpoint: None,
             update_status: None,
-            job_status: None,
         };
         self.apply(vec![Action::Create(Object::from(service))]);
         id
