@@ -192,6 +192,20 @@ impl Rig {
         self.hosts(&["startd", &host.to_string()]).map(drop)
     }
 
+    /// The same with further flags of the engine, such as `--live-restore`.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn start_engine_with(&self, host: usize, flags: &str) -> anyhow::Result<()> {
+        let mut script = self.script();
+        script.args(["startd", &host.to_string()]);
+        let done = script.env("RIG_DOCKERD_FLAGS", flags).output();
+        let done = done.context("run rig/hosts.sh")?;
+        let said = String::from_utf8_lossy(&done.stderr);
+        ensure!(done.status.success(), "rig/hosts.sh startd {host}: {said}");
+        Ok(())
+    }
+
     /// The data directory of a host's Docker Engine.
     ///
     /// # Errors

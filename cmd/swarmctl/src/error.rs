@@ -101,6 +101,15 @@ impl CliError {
         matches!(self, Self::Output(e) if e.kind() == std::io::ErrorKind::BrokenPipe)
     }
 
+    /// Whether the node that was asked says that it is no manager, or is known to be none any more.
+    pub fn says_no_manager(&self) -> bool {
+        let Self::Call { code, why, .. } = self else {
+            return false;
+        };
+        matches!(code, Code::FailedPrecondition | Code::PermissionDenied)
+            && why.contains("is not a manager")
+    }
+
     /// Whether the same call may succeed a little later.
     pub fn is_passing(&self) -> bool {
         let Self::Call { code, .. } = self else {
@@ -122,7 +131,7 @@ fn reason(status: &Status) -> String {
     match status.code() {
         Code::Unavailable => format!("{said} (`swarmctl cluster status` shows the managers)"),
         Code::Unimplemented => said.to_owned(),
-        Code::Unknown | Code::Internal => format!("unexpected answer: {said}"),
+        Code::Internal => format!("unexpected answer: {said}"),
         _ => said.to_owned(),
     }
 }

@@ -23,7 +23,10 @@ pub(crate) struct LogWriter {
     dir: PathBuf,
     file: File,
     number: u64,
+    /// Bytes of whole records in the file.
     file_bytes: u64,
+    /// A record may have been written in part: the disk was full.
+    is_torn: bool,
     file_bytes_max: u64,
     files_max: u64,
 }
@@ -37,6 +40,7 @@ impl LogWriter {
             file: create(dir, number)?,
             number,
             file_bytes: 0,
+            is_torn: false,
             file_bytes_max,
             files_max: files_max.max(1),
         })
@@ -44,6 +48,7 @@ impl LogWriter {
 
     pub(crate) fn write(&mut self, output: Output, at: Timestamp, data: &[u8]) -> io::Result<()> {
         if self.file_bytes >= self.file_bytes_max {
+            self.mend()?;
             self.rotate()?;
         }
         let mut record = Vec::with_capacity(HEAD_BYTES + data.len());
@@ -52,8 +57,20 @@ impl LogWriter {
         record.extend_from_slice(&[u8::from(output == Output::Stderr), 0, 0, 0]);
         record.extend_from_slice(&at.0.to_le_bytes());
         record.extend_from_slice(data);
+        self.mend()?;
+        self.is_torn = true;
         self.file.write_all(&record)?;
+        self.is_torn = false;
         self.file_bytes += record.len() as u64;
+        Ok(())
+    }
+
+    /// Takes back a record that was written in part: readers would take all that follows for it.
+    fn mend(&mut self) -> io::Result<()> {
+        if self.is_torn {
+            self.file.set_len(self.file_bytes)?;
+            self.is_torn = false;
+        }
         Ok(())
     }
 
@@ -239,6 +256,25 @@ mod tests {
         assert_eq!(numbers(dir.path()).unwrap().len(), 3);
         let texts = all(&mut LogReader::new(dir.path().to_owned()));
         assert_eq!(texts.last().map(String::as_str), Some("49"));
+    }
+
+    #[test]
+    fn a_record_that_found_no_room_does_not_spoil_those_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = LogWriter::create(dir.path(), 1 << 20, 1).unwrap();
+        let mut write = |writer: &mut LogWriter, text: &str| {
+            writer.write(Output::Stdout, Timestamp(1), text.as_bytes())
+        };
+        write(&mut writer, "before").unwrap();
+        // A full disk takes a part of a record and refuses the rest.
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let file = std::mem::replace(&mut writer.file, full);
+        assert!(write(&mut writer, "lost").is_err());
+        writer.file = file;
+        writer.file.write_all(&[7; 5]).unwrap();
+        write(&mut writer, "after").unwrap();
+        let texts = all(&mut LogReader::new(dir.path().to_owned()));
+        assert_eq!(texts, ["before", "after"]);
     }
 
     #[test]

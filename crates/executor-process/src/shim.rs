@@ -42,6 +42,9 @@ pub(crate) const FAILED_LINE: &str = "task-shim: failed: ";
 /// Exit code of a command that could not be run, as shells have it.
 pub(crate) const NOT_RUN_CODE: i32 = 127;
 
+/// How often a shim looks for room on a full disk.
+const ROOM_INTERVAL: Duration = Duration::from_secs(1);
+
 /// How long processes the command left behind may take to die of SIGKILL.
 const SWEEP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -85,9 +88,11 @@ fn run(task: &TaskDir) -> io::Result<()> {
     let (child, verdict) = spawn_stage(log)?;
     let pid = Pid::from_raw(child.child.id().cast_signed());
     if verdict.is_empty() {
-        // Also a command that ended at once has a status: nobody has waited for it yet.
-        let process = ProcessRef::of(pid.as_raw())?;
-        task.write_child(&ChildRecord { process })?;
+        if let Err(error) = record(task, pid) {
+            // A command that nobody can find again must not run.
+            end(pid);
+            return Err(error);
+        }
         say(STARTED_LINE);
     } else {
         say(&format!("{FAILED_LINE}{verdict}"));
@@ -95,16 +100,49 @@ fn run(task: &TaskDir) -> io::Result<()> {
     let code = wait_for(pid)?;
     sweep(pid);
     child.pumps.join();
-    task.write_exit(&ExitRecord {
-        code: if verdict.is_empty() {
-            code
-        } else {
-            NOT_RUN_CODE
-        },
+    let code = match verdict.is_empty() {
+        true => code,
+        false => NOT_RUN_CODE,
+    };
+    let record = ExitRecord {
+        code,
         detail: verdict,
         at_ns: clock::now().0,
         pid: pid.as_raw(),
-    })
+    };
+    write_patiently(|| task.write_exit(&record))
+}
+
+/// Writes down which process the command is. Also one that ended at once has a status: nobody has
+/// waited for it yet.
+fn record(task: &TaskDir, pid: Pid) -> io::Result<()> {
+    let process = ProcessRef::of(pid.as_raw())?;
+    task.write_child(&ChildRecord { process })
+}
+
+/// Ends a command and all it started.
+fn end(pid: Pid) {
+    // Gone already is fine.
+    let _ = kill(pid, Signal::SIGKILL);
+    let _ = wait_for(pid);
+    sweep(pid);
+}
+
+/// Waits for room where there is none: an exit code that is not written is lost for good.
+fn write_patiently(mut write: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    loop {
+        match write() {
+            Err(error) if is_full(&error) => thread::sleep(ROOM_INTERVAL),
+            done => return done,
+        }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 struct Running {

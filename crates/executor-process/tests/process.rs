@@ -286,6 +286,31 @@ async fn a_command_that_cannot_be_run_says_why() {
 }
 
 #[tokio::test]
+async fn a_command_that_cannot_be_written_down_does_not_run() {
+    let node = Node::new();
+    let executor = node.open();
+    let mark = node.dir.path().join("ran");
+    let script = format!("sleep 1; touch {}; sleep 900", mark.display());
+    let run = node.run(|spec| spec.command = shell(&script));
+    within(executor.prepare(&run)).await.unwrap();
+    // The file that says which process it is cannot be made, as on a full disk.
+    fs::create_dir(node.task_dir(&run).join("child.json")).unwrap();
+    let error = within(executor.start(&run)).await.unwrap_err();
+    assert!(matches!(error, ExecError::Rejected(_)), "{error}");
+    let shim = node.task_dir(&run).display().to_string();
+    let of_task = |pid: &str| {
+        let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.contains(&shim) || line.contains(&mark.display().to_string())
+    };
+    let is_left = || {
+        let mut all = fs::read_dir("/proc").unwrap().flatten();
+        all.any(|entry| entry.file_name().to_str().is_some_and(of_task))
+    };
+    until("the end of command and shim", || !is_left()).await;
+    assert!(!mark.exists(), "it ran");
+}
+
+#[tokio::test]
 async fn output_is_kept_within_its_bounds() {
     let node = Node::new();
     let executor = node.open();

@@ -2,6 +2,7 @@
 //! cannot make such hosts; see `integration/rig/hosts.sh`.
 
 mod containers;
+mod engines;
 mod network;
 mod power;
 mod stock_engine;
