@@ -5,6 +5,7 @@
 //! new leader would have to rebuild. What cannot be allocated is said in the status of the tasks
 //! that wait for it. Nothing here knows of nodes: host-mode ports are the scheduler's business.
 
+mod addresses;
 mod ports;
 mod stage;
 mod startup;
@@ -12,6 +13,7 @@ mod startup;
 #[cfg(test)]
 mod tests;
 
+pub use addresses::{AddressError, Held, Holder};
 pub use ports::{DYNAMIC_PORTS, PortError};
 pub use stage::{ACTIONS_PER_PLAN_MAX, Allocator};
 pub use startup::{Missing, Unmet, unmet};
