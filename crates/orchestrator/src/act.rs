@@ -6,7 +6,7 @@ use types::{Entropy, Task, TaskId, TaskState};
 
 use crate::ground::Ground;
 use crate::restart::{Candidate, start_at};
-use crate::slot::{Slot, iteration};
+use crate::slot::Slot;
 
 /// The step for one slot under construction.
 pub(crate) struct SlotStep<'a, 'g> {
@@ -115,7 +115,7 @@ impl<'a, 'g> SlotStep<'a, 'g> {
             slot: self.slot.key.number(),
             node: self.slot.key.node(),
             desired_state,
-            job_iteration: iteration(service),
+            job_iteration: self.ground.run,
         }));
     }
 

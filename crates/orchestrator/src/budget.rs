@@ -25,6 +25,11 @@ impl Budget {
         }
     }
 
+    /// Actions that it may still take.
+    pub(crate) fn left(&self) -> usize {
+        self.left
+    }
+
     /// Whether no further step fits.
     pub(crate) fn is_spent(&self) -> bool {
         self.left == 0

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use store::State;
 use types::service::{UpdateConfig, UpdateOrder, UpdateState};
-use types::{Availability, Node, NodeState, Service, Task, TaskState, Timestamp};
+use types::{Availability, Node, NodeState, Service, ServiceMode, Task, TaskState, Timestamp};
 
 use crate::freshness::Difference;
+use crate::slot::iteration;
 
 /// One service in one view at one moment.
 #[derive(Debug)]
@@ -18,6 +19,10 @@ pub(crate) struct Ground<'a> {
     pub(crate) service: &'a Arc<Service>,
     /// The moment.
     pub(crate) now: Timestamp,
+    /// The run of a job that is looked at: the present one but where an earlier one goes on.
+    pub(crate) run: Option<u64>,
+    /// The mode of that run, else of the service.
+    pub(crate) mode: ServiceMode,
     differences: BTreeMap<u64, Difference>,
 }
 
@@ -43,8 +48,25 @@ impl<'a> Ground<'a> {
             view,
             service,
             now,
+            run: iteration(service),
+            mode: service.spec.mode,
             differences: BTreeMap::new(),
         }
+    }
+
+    /// The same ground for an earlier run of the job, which began with this mode.
+    pub(crate) fn of_run(&self, run: u64, mode: ServiceMode) -> Self {
+        Self {
+            run: Some(run),
+            mode,
+            differences: self.differences.clone(),
+            ..*self
+        }
+    }
+
+    /// Whether what is looked at is not an earlier run of a job.
+    pub(crate) fn is_present(&self) -> bool {
+        self.run == iteration(self.service)
     }
 
     /// Compares the spec versions of these tasks once, however many tasks share them.

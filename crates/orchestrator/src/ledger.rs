@@ -4,16 +4,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use types::defaults::UPDATE_MONITOR;
-use types::{TaskId, TaskState, Timestamp};
+use types::{Task, TaskId, TaskState, Timestamp};
 
 use crate::ground::{Ground, Standing};
 use crate::mode::{Want, takes_updates};
 use crate::restart::may_restart;
 use crate::settle::is_completed;
 use crate::slot::{Slot, SlotKey, ended_by_itself, reached_at};
-use crate::update::{PLACED_DEADLINE, UNPLACED_DEADLINE};
+use crate::update;
 
 /// How one slot stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub(crate) enum Outdated {
 /// What an update did to a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Touch {
-    /// The first task that the update made.
+    /// The first task that the update made and that was not stopped before it ran.
     task: TaskId,
     /// The update under way made it, not an earlier one.
     present: bool,
@@ -101,38 +102,68 @@ impl Touch {
         let tasks: Vec<_> = slot.tasks().collect();
         let old = tasks.iter().rposition(|t| ground.is_outdated(t))?;
         let made = &tasks[old + 1..];
-        let first = made.first()?;
-        let status = ground.service.update_status.as_ref();
-        let started_at = status.map_or(Timestamp::MAX, |s| s.started_at);
-        let seen = before.filter(|b| b.task == first.id);
+        let seen = |t: &Task| before.filter(|b| b.task == t.id);
+        let first = made
+            .iter()
+            .find(|t| !was_stopped(t) || seen(t).is_some_and(|b| b.ran_at.is_some()))
+            .or(made.last())?;
+        let before = seen(first);
         let runs = first.status.state == TaskState::Running;
-        let ran_at = seen
+        let ran_at = before
             .and_then(|b| b.ran_at)
             .or_else(|| runs.then(|| reached_at(first)));
+        let status = ground.service.update_status.as_ref();
+        let started_at = status.map_or(Timestamp::MAX, |s| s.started_at);
         let present = first.meta.created_at >= started_at;
         let monitor = ground.update_config().monitor.unwrap_or(UPDATE_MONITOR);
         let early = ran_at.is_none_or(|at| reached_at(first).since(at) <= monitor);
-        let started = made.iter().filter(|t| t.status.state >= TaskState::Running);
-        let done_at = started.map(|t| reached_at(t)).chain(ran_at).min();
-        let placed = made.iter().any(|t| t.status.state >= TaskState::Assigned);
-        let patience = if placed {
-            PLACED_DEADLINE
-        } else {
-            UNPLACED_DEADLINE
-        };
         Some(Self {
             task: first.id,
             present,
             ran_at,
-            progress: match done_at {
-                Some(at) => Progress::Done { at },
-                None => Progress::Waiting {
-                    deadline: first.meta.created_at.plus(patience),
-                },
-            },
+            progress: Progress::of(ground, made, before.map(|b| b.progress), ran_at),
             failed: present && early && ended_by_itself(first),
         })
     }
+}
+
+impl Progress {
+    /// Reads the tasks that an update made in a slot. One that was stopped before it ran does not
+    /// take the slot any further: what replaces it is still in flight.
+    fn of(
+        ground: &Ground<'_>,
+        made: &[&Arc<Task>],
+        before: Option<Self>,
+        ran_at: Option<Timestamp>,
+    ) -> Self {
+        let known = match before {
+            Some(Self::Done { at }) => Some(at),
+            _ => None,
+        };
+        let arrived = |t: &&&Arc<Task>| t.status.state == TaskState::Running || ended_by_itself(t);
+        let seen = made.iter().filter(arrived).map(|t| reached_at(t));
+        if let Some(at) = seen.chain(ran_at).chain(known).min() {
+            return Self::Done { at };
+        }
+        let mut trial = made.iter().rev().take_while(|t| !was_stopped(t)).peekable();
+        let placed = |t: &&&Arc<Task>| t.status.state >= TaskState::Assigned;
+        let newest = trial
+            .peek()
+            .or(made.last().as_ref())
+            .map(|t| t.meta.created_at);
+        let trial: Vec<_> = trial.collect();
+        let patience = update::patience(ground, trial.iter().any(placed));
+        let since = trial.last().map(|t| t.meta.created_at).or(newest);
+        let deadline = since.map_or(Timestamp::MAX, |at| at.plus(patience));
+        Self::Waiting { deadline }
+    }
+}
+
+/// Whether a task was told to stop (or lost its node) before its record shows that it ran.
+pub(crate) fn was_stopped(task: &Task) -> bool {
+    let state = task.status.state;
+    matches!(state, TaskState::Shutdown | TaskState::Orphaned)
+        || (task.desired_state >= TaskState::Shutdown && state < TaskState::Running)
 }
 
 /// The slots of one service.
@@ -148,6 +179,8 @@ pub(crate) struct Ledger {
     done: BTreeSet<(Timestamp, SlotKey)>,
     touched: u64,
     failed: BTreeMap<SlotKey, TaskId>,
+    /// Earlier runs of the job go on beside the present one.
+    pub(crate) has_earlier_runs: bool,
 }
 
 impl Ledger {

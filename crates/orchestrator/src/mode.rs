@@ -7,6 +7,7 @@ use types::{Availability, NodeState, ServiceMode, TaskState};
 use crate::fit;
 use crate::ground::Ground;
 use crate::ledger::Ledger;
+use crate::schedule;
 use crate::slot::{Slot, SlotKey};
 
 /// What a service wants of a slot.
@@ -23,7 +24,7 @@ pub(crate) enum Want {
 /// What the service wants of a slot.
 pub(crate) fn want(ground: &Ground<'_>, key: SlotKey) -> Want {
     let spec = &ground.service.spec;
-    match (spec.mode, key) {
+    match (ground.mode, key) {
         (ServiceMode::Replicated { .. }, SlotKey::Number(_)) => Want::Keep,
         (
             ServiceMode::ReplicatedJob {
@@ -48,6 +49,9 @@ pub(crate) fn fills_at_sight(ground: &Ground<'_>, key: SlotKey) -> bool {
     let SlotKey::Node(node) = key else {
         return false;
     };
+    if !ground.is_present() || schedule::is_before_first_run(ground) {
+        return false;
+    }
     let is_job = ground.service.spec.mode.is_job();
     ground.view.nodes().get(node).is_some_and(|n| {
         n.spec.availability == Availability::Active
@@ -68,7 +72,10 @@ pub(crate) fn takes_updates(ground: &Ground<'_>, key: SlotKey) -> bool {
 
 /// How many numbered slots are to be filled now, and the numbers to choose from.
 pub(crate) fn missing(ground: &Ground<'_>, ledger: &Ledger) -> Vec<SlotKey> {
-    let (first, end, count) = match ground.service.spec.mode {
+    if schedule::is_before_first_run(ground) {
+        return Vec::new();
+    }
+    let (first, end, count) = match ground.mode {
         ServiceMode::Replicated { replicas } => {
             (1, u64::MAX, replicas.saturating_sub(ledger.held()))
         }
@@ -100,7 +107,7 @@ pub(crate) fn surplus(ground: &Ground<'_>, ledger: &Ledger) -> Vec<SlotKey> {
     if ledger.held() <= replicas {
         return Vec::new();
     }
-    let mut ranked: Vec<Ranked> = Slot::read_all(ground.view, ground.service)
+    let mut ranked: Vec<Ranked> = Slot::read_all(ground)
         .iter()
         .filter(|slot| ledger.holds(slot.key))
         .map(|slot| Ranked::of(ground, slot))

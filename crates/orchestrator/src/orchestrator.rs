@@ -11,6 +11,7 @@ use crate::budget::{Budget, guarded_nodes, guarded_tasks};
 use crate::ground::Ground;
 use crate::ledger::{Facts, Ledger};
 use crate::mode::{self, Want};
+use crate::schedule;
 use crate::settle::settle;
 use crate::slot::{Slot, SlotKey};
 use crate::update;
@@ -184,15 +185,18 @@ impl Orchestrator {
         let known = self.ledgers.remove(&id);
         let (slots, mut ledger, before) = match (dirty, known) {
             (Dirty::Slots(keys), Some(ledger)) => {
-                let slots = keys.iter().map(|key| Slot::read(view, service, *key));
+                let slots = keys.iter().map(|key| Slot::read(&ground, *key));
                 (slots.collect(), ledger, Ledger::default())
             }
             (_, before) => {
-                let slots = Slot::read_all(view, service);
-                (slots, Ledger::default(), before.unwrap_or_default())
+                let slots = Slot::read_all(&ground);
+                let mut ledger = Ledger::default();
+                ledger.has_earlier_runs = !schedule::open_earlier_runs(&ground).is_empty();
+                (slots, ledger, before.unwrap_or_default())
             }
         };
         ground.learn(slots.iter().flat_map(|s| s.records.iter().copied()));
+        let room = work.budget.left();
         for slot in &slots {
             let before = ledger.get(slot.key).or(before.get(slot.key)).copied();
             let facts = self.visit(&ground, slot, before, work);
@@ -200,9 +204,36 @@ impl Orchestrator {
         }
         self.fill(&ground, &ledger, work);
         if !self.give_up(&ground, &ledger, work) {
-            self.update(&ground, &ledger, work);
+            let untouched = work.budget.left() == room;
+            self.update(&ground, &ledger, untouched, work);
+        }
+        if ledger.has_earlier_runs {
+            ledger.has_earlier_runs = self.go_on_with_earlier_runs(&ground, work);
         }
         self.ledgers.insert(id, ledger);
+    }
+
+    /// Settles the runs of a job that go on beside the present one. Whether there are any.
+    fn go_on_with_earlier_runs(&mut self, present: &Ground<'_>, work: &mut Work<'_>) -> bool {
+        let runs = schedule::open_earlier_runs(present);
+        for (run, mode) in &runs {
+            let ground = present.of_run(*run, *mode);
+            let mut ledger = Ledger::default();
+            for slot in Slot::read_all(&ground) {
+                let facts = self.visit(&ground, &slot, None, work);
+                ledger.put(slot.key, facts);
+            }
+            self.fill(&ground, &ledger, work);
+            let over = schedule::is_over(&ground, &ledger);
+            for step in schedule::close(&ground).filter(|_| over) {
+                if work.budget.is_spent() {
+                    self.mark_whole(ground.service.id);
+                    break;
+                }
+                work.budget.push(step);
+            }
+        }
+        !runs.is_empty()
     }
 
     /// The service is gone: its tasks follow.
@@ -257,7 +288,7 @@ impl Orchestrator {
             if work.budget.is_spent() {
                 return;
             }
-            work.fill(ground, &Slot::read(work.view, ground.service, key));
+            work.fill(ground, &Slot::read(ground, key));
             if work.budget.is_spent() {
                 self.mark_whole(ground.service.id);
             }
@@ -279,14 +310,28 @@ impl Orchestrator {
                 self.mark_whole(ground.service.id);
                 break;
             }
-            work.give_up(ground, &Slot::read(work.view, ground.service, *key));
+            work.give_up(ground, &Slot::read(ground, *key));
         }
         !slots.is_empty()
     }
 
     /// Takes the update of the service further.
-    fn update(&mut self, ground: &Ground<'_>, ledger: &Ledger, work: &mut Work<'_>) {
-        let turn = update::next(ground, ledger);
+    /// `untouched` is whether none of its slots needs anything now.
+    fn update(
+        &mut self,
+        ground: &Ground<'_>,
+        ledger: &Ledger,
+        untouched: bool,
+        work: &mut Work<'_>,
+    ) {
+        let turn = if !ground.mode.is_job() {
+            update::next(ground, ledger)
+        } else if work.budget.is_spent() {
+            // The tasks of a run are made before the next run begins.
+            return self.mark_whole(ground.service.id);
+        } else {
+            update::next_of_job(ground, untouched && schedule::is_over(ground, ledger))
+        };
         self.set_alarm(ground.service.id, turn.wake_at);
         if let Some(step) = turn.status {
             work.budget.push(step);
@@ -295,7 +340,7 @@ impl Orchestrator {
             if work.budget.is_spent() {
                 return self.mark_whole(ground.service.id);
             }
-            let slot = Slot::read(work.view, ground.service, key);
+            let slot = Slot::read(ground, key);
             let step = update::replace(ground, &slot, work.entropy);
             work.budget.push(step);
         }

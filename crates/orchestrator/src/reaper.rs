@@ -4,7 +4,9 @@
 //! it has no service and ended. Otherwise a slot keeps the cluster's retention limit of records,
 //! and beyond it only those that decisions are still made from: the newest one, the one that a
 //! task held back takes its delay from, the attempts that a restart policy counts, the tasks an
-//! update under way is judged by, and a job's completions.
+//! update under way is judged by, and a job's completions. Of a job with a schedule each run
+//! counts by itself: those of the present run and as many before it as the schedule says are kept,
+//! and those that go on beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +17,8 @@ use types::service::UpdateState;
 use types::{Cluster, Service, ServiceId, Task, TaskId, TaskState, Timestamp};
 
 use crate::budget::{Budget, guarded_tasks};
+use crate::ledger::was_stopped;
+use crate::schedule::{is_of_open_run, schedule};
 use crate::slot::{SlotKey, age, ended_by_itself, iteration, records};
 
 /// Deletes task records.
@@ -26,6 +30,8 @@ pub struct Reaper {
     updated: BTreeSet<ServiceId>,
     /// Tasks that the latest plan deletes: whatever moves one of them may have kept it.
     planned: BTreeSet<TaskId>,
+    /// Services whose schedule began another run, or changed.
+    rescheduled: BTreeSet<ServiceId>,
     /// The retention limit changed.
     limit_changed: bool,
 }
@@ -37,7 +43,17 @@ impl Reaper {
         let strays = view.tasks().iter().filter(|t| t.service_id.is_none());
         reaper.strays = strays.map(|t| t.id).collect();
         reaper.mark_crowded(view, view.tasks().iter());
+        let scheduled = view.services().iter().filter(|s| schedule(s).is_some());
+        reaper.rescheduled = scheduled.map(|s| s.id).collect();
         reaper
+    }
+
+    /// Marks every slot of the services that begin runs by a schedule.
+    fn mark_rescheduled(&mut self, view: &State) {
+        for service in std::mem::take(&mut self.rescheduled) {
+            let tasks = view.tasks().of_service(service);
+            self.slots.extend(tasks.map(|t| (service, SlotKey::of(t))));
+        }
     }
 
     /// Marks the slots of these tasks that may have something to delete.
@@ -79,6 +95,11 @@ impl Reaper {
                 {
                     self.updated.insert(diff.latest().id);
                 }
+                let runs = |s: &Arc<Service>| Some((iteration(s), schedule(s)?.history));
+                let new = diff.new.as_ref().and_then(runs);
+                if new.is_some() && new != diff.old.as_ref().and_then(runs) {
+                    self.rescheduled.insert(diff.latest().id);
+                }
             }
             Change::Cluster(diff) => {
                 let limit = |c: &Arc<Cluster>| c.spec.task_history_retention_limit;
@@ -108,6 +129,7 @@ impl Reaper {
                 .for_each(|t| delete(t, &mut budget));
         }
         self.spread_lost_nodes(view);
+        self.mark_rescheduled(view);
         for service in std::mem::take(&mut self.updated) {
             self.mark_crowded(view, view.tasks().of_service(service));
         }
@@ -176,19 +198,44 @@ fn retention(view: &State) -> Option<usize> {
 fn disposable(view: &State, id: ServiceId, key: SlotKey) -> Vec<&Arc<Task>> {
     let mut all = records(view, id, key);
     all.sort_by_key(|t| age(t));
-    let (mut out, mut rest): (Vec<_>, Vec<_>) =
-        all.into_iter().partition(|t| is_removable(view, t));
-    let Some(limit) = retention(view) else {
+    let (mut out, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|t| is_removable(view, t));
+    let limit = retention(view).unwrap_or(usize::MAX);
+    let service = view.services().get(id).map(Arc::as_ref);
+    let Some((service, schedule)) = service.and_then(|s| Some((s, schedule(s)?))) else {
+        out.extend(excess(service, rest, limit));
         return out;
     };
-    let excess = rest.len().saturating_sub(limit);
-    if excess > 0 {
-        let service = view.services().get(id);
-        let needed = needed(service.map(Arc::as_ref), &rest);
-        rest.retain(|t| has_ended(t) && !needed.contains(&t.id));
-        out.extend(rest.into_iter().take(excess));
+    let mut runs: BTreeMap<Option<u64>, Vec<&Arc<Task>>> = BTreeMap::new();
+    for task in rest {
+        runs.entry(task.job_iteration).or_default().push(task);
+    }
+    let present = iteration(service);
+    let oldest = present.map(|run| run.saturating_sub(u64::from(schedule.history)));
+    for (run, records) in runs {
+        let open = records.iter().any(|t| is_of_open_run(t));
+        if run == present {
+            out.extend(excess(Some(service), records, limit));
+        } else if run >= oldest || open {
+            out.extend(excess(Some(service), records, limit.max(1)));
+        } else {
+            out.extend(records.into_iter().filter(|t| has_ended(t)));
+        }
     }
     out
+}
+
+/// Those of the records of a slot, oldest first, that are beyond the limit and not needed.
+fn excess<'a>(
+    service: Option<&Service>,
+    mut records: Vec<&'a Arc<Task>>,
+    limit: usize,
+) -> impl Iterator<Item = &'a Arc<Task>> + use<'a> {
+    let excess = records.len().saturating_sub(limit);
+    if excess > 0 {
+        let needed = needed(service, &records);
+        records.retain(|t| has_ended(t) && !needed.contains(&t.id));
+    }
+    records.into_iter().take(excess)
 }
 
 /// Whether a task is to be removed and nothing of it can still run.
@@ -202,8 +249,8 @@ fn is_removable(view: &State, task: &Task) -> bool {
 /// Whether a record is history: the task ended and the orchestrator has dealt with it.
 fn has_ended(task: &Task) -> bool {
     let dealt_with = task.desired_state >= TaskState::Shutdown;
-    let past_job = task.service_spec.mode.is_job() && task.desired_state == TaskState::Complete;
-    (dealt_with || past_job)
+    let job_done = task.service_spec.mode.is_job() && !is_of_open_run(task);
+    (dealt_with || job_done)
         && (task.status.state.is_terminal() || task.status.state < TaskState::Assigned)
 }
 
@@ -214,6 +261,9 @@ fn needed(service: Option<&Service>, tasks: &[&Arc<Task>]) -> BTreeSet<TaskId> {
     let is_held = |t: &&Arc<Task>| t.desired_state < TaskState::Running;
     let newest = 1 + usize::from(tasks.last().is_some_and(is_held));
     needed.extend(tasks.iter().rev().take(newest).map(|t| t.id));
+    // The slot keeps its addresses; a task that has none yet takes those of the one before.
+    let addressed = tasks.iter().rev().find(|t| !t.networks.is_empty());
+    needed.extend(addressed.map(|t| t.id));
     let Some(service) = service else {
         return needed;
     };
@@ -244,15 +294,18 @@ fn attempts<'a>(tasks: &'a [&Arc<Task>]) -> impl Iterator<Item = TaskId> + 'a {
         .map(|t| t.id)
 }
 
-/// The first task that the update under way made in the slot and the one it took over from.
+/// The task that the update under way is judged by in the slot and the one it took over from.
 fn judged(service: &Service, tasks: &[&Arc<Task>]) -> Vec<TaskId> {
     if !is_updating(service) {
         return Vec::new();
     }
     let version = Some(service.spec_version);
-    let old = tasks.iter().rposition(|t| t.spec_version != version);
-    let pair = old.map(|at| tasks.iter().skip(at).take(2));
-    pair.into_iter().flatten().map(|t| t.id).collect()
+    let Some(old) = tasks.iter().rposition(|t| t.spec_version != version) else {
+        return Vec::new();
+    };
+    let first = tasks.iter().skip(old + 1).find(|t| !was_stopped(t));
+    let pair = tasks.iter().skip(old).take(1).chain(first);
+    pair.map(|t| t.id).collect()
 }
 
 /// Whether an update or a rollback is under way.

@@ -13,7 +13,8 @@ use crate::act::SlotStep;
 use crate::ground::{Ground, Standing};
 use crate::mode::Want;
 use crate::restart::{Candidate, delay, may_restart, start_at};
-use crate::slot::{Slot, reached_at};
+use crate::schedule;
+use crate::slot::{Slot, ended_by_itself, reached_at};
 
 /// What a slot needs.
 #[derive(Debug)]
@@ -83,10 +84,21 @@ struct Settler<'a, 'g> {
 
 impl Settler<'_, '_> {
     fn forget_past_runs(&mut self) {
+        let scheduled = schedule::schedule(self.ground.service).is_some();
         for task in self.slot.records.iter().filter(|t| self.slot.is_past(t)) {
-            if !task.status.state.is_terminal() {
-                self.step.forget(task);
+            let ended = task.status.state.is_terminal();
+            match scheduled {
+                // The runs of a schedule are kept as history.
+                true if !ended || schedule::is_of_open_run(task) => self.leave(task),
+                false if !ended => self.step.forget(task),
+                _ => {}
             }
+        }
+    }
+
+    fn leave(&mut self, task: &Task) {
+        if self.ground.is_wanted(task) {
+            self.step.stop(task);
         }
     }
 
@@ -119,8 +131,7 @@ impl Settler<'_, '_> {
                 self.start_when_due(outdated);
             }
             (None, None) if !reading.leaving.is_empty() => {
-                self.stop_all(&reading.gone);
-                self.move_away(&reading.leaving);
+                self.move_away(&reading.leaving, &reading.gone);
             }
             (None, None) => self.replace(&reading.gone),
         }
@@ -160,20 +171,45 @@ impl Settler<'_, '_> {
     }
 
     /// The tasks of a node that is being drained.
-    fn move_away(&mut self, leaving: &[&Arc<Task>]) {
+    fn move_away(&mut self, leaving: &[&Arc<Task>], gone: &[&Arc<Task>]) {
         let Some(task) = self.single(leaving) else {
             return;
         };
         if !may_restart(task, self.slot) {
+            self.stop_all(gone);
             return self.step.stop(task);
         }
         let version = self.version_after(task);
-        if self.ground.starts_first() && task.status.state == TaskState::Running {
-            self.step.create_beside(version);
-        } else {
+        if !self.ground.starts_first() || task.status.state != TaskState::Running {
+            self.stop_all(gone);
             self.step.stop(task);
-            self.step.create(version);
+            return self.step.create(version);
         }
+        let tried = |t: &&Arc<Task>| {
+            t.id != task.id && t.meta.created_at >= task.meta.created_at && ended_by_itself(t)
+        };
+        match self.slot.tasks().rfind(tried) {
+            Some(last) if !may_restart(last, self.slot) => self.stop_all(gone),
+            Some(last) if self.retry_at(last, version) > self.ground.now => {
+                self.wake(self.retry_at(last, version));
+            }
+            _ => {
+                self.stop_all(gone);
+                self.step.create_beside(version);
+            }
+        }
+    }
+
+    /// When the next task may start beside one that goes on, after this one ended.
+    fn retry_at(&self, last: &Task, version: u64) -> Timestamp {
+        let service = self.ground.service;
+        let revision = self.ground.view.revision(service.id, version);
+        let next = Candidate {
+            id: None,
+            created_at: self.ground.now,
+            spec: revision.map_or(&service.spec, |r| &r.spec),
+        };
+        reached_at(last).plus(delay(&next, self.slot))
     }
 
     /// Nothing of the slot runs: the last task is replaced if its policy says so.
@@ -207,17 +243,13 @@ impl Settler<'_, '_> {
         if self.ground.is_outdated(last) || !may_restart(last, self.slot) {
             return self.step.stop(last);
         }
-        let next = Candidate {
-            id: None,
-            created_at: self.ground.now,
-            spec: &self.ground.service.spec,
-        };
-        let due = reached_at(last).plus(delay(&next, self.slot));
+        let version = self.ground.service.spec_version;
+        let due = self.retry_at(last, version);
         if due > self.ground.now {
             return self.wake(due);
         }
         self.step.stop(last);
-        self.step.create_beside(self.ground.service.spec_version);
+        self.step.create_beside(version);
     }
 
     /// The version to make a replacement from. An outdated task is replaced by its like: only

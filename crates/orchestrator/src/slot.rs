@@ -8,6 +8,9 @@ use std::sync::Arc;
 use store::State;
 use types::{NodeId, Service, ServiceId, Task, TaskId, TaskState, Timestamp};
 
+use crate::ground::Ground;
+use crate::schedule::runs_overlap;
+
 /// Which slot of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SlotKey {
@@ -48,30 +51,34 @@ impl SlotKey {
 pub(crate) struct Slot<'a> {
     /// Which slot.
     pub(crate) key: SlotKey,
-    /// Every record, oldest first.
+    /// Every record, oldest first; where runs of a job go on beside one another, those of one run.
     pub(crate) records: Vec<&'a Arc<Task>>,
-    /// The iteration that counts, for jobs.
-    iteration: Option<u64>,
+    /// The run that counts, for jobs.
+    run: Option<u64>,
 }
 
 impl<'a> Slot<'a> {
-    fn new(service: &Service, key: SlotKey, mut records: Vec<&'a Arc<Task>>) -> Self {
+    fn new(ground: &Ground<'a>, key: SlotKey, mut records: Vec<&'a Arc<Task>>) -> Self {
+        if runs_overlap(ground.service) {
+            records.retain(|t| t.job_iteration == ground.run);
+        }
         records.sort_by_key(|t| age(t));
         Self {
             key,
             records,
-            iteration: iteration(service),
+            run: ground.run,
         }
     }
 
     /// One slot of a service.
-    pub(crate) fn read(view: &'a State, service: &Service, key: SlotKey) -> Self {
-        Self::new(service, key, records(view, service.id, key))
+    pub(crate) fn read(ground: &Ground<'a>, key: SlotKey) -> Self {
+        Self::new(ground, key, records(ground.view, ground.service.id, key))
     }
 
     /// All slots of a service that have records; of global services also the empty slots of all
     /// nodes.
-    pub(crate) fn read_all(view: &'a State, service: &Service) -> Vec<Self> {
+    pub(crate) fn read_all(ground: &Ground<'a>) -> Vec<Self> {
+        let (view, service) = (ground.view, ground.service);
         let mut slots: BTreeMap<SlotKey, Vec<&Arc<Task>>> = BTreeMap::new();
         if service.spec.mode.is_global() {
             let nodes = view.nodes().iter();
@@ -82,7 +89,7 @@ impl<'a> Slot<'a> {
         }
         let slots = slots.into_iter();
         slots
-            .map(|(key, records)| Self::new(service, key, records))
+            .map(|(key, records)| Self::new(ground, key, records))
             .collect()
     }
 
@@ -102,7 +109,7 @@ impl<'a> Slot<'a> {
 
     /// Whether a record belongs to an earlier run of a job.
     pub(crate) fn is_past(&self, task: &Task) -> bool {
-        self.iteration.is_some() && task.job_iteration != self.iteration
+        self.run.is_some() && task.job_iteration != self.run
     }
 }
 

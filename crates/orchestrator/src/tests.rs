@@ -6,4 +6,5 @@ mod modes;
 mod properties;
 mod races;
 mod restarts;
+mod schedules;
 mod updates;

@@ -15,6 +15,7 @@ use types::{Entropy, Service, TaskState, Timestamp};
 use crate::act::SlotStep;
 use crate::ground::Ground;
 use crate::ledger::Ledger;
+use crate::schedule;
 use crate::slot::{Slot, SlotKey};
 
 /// How long a new task of an update may wait for a node. SwarmKit waits for ever; ten minutes
@@ -24,6 +25,20 @@ pub const UNPLACED_DEADLINE: Duration = Duration::from_secs(600);
 /// How long a new task of an update that has a node may take to run: image pulls and health
 /// checks can lawfully be slow.
 pub const PLACED_DEADLINE: Duration = Duration::from_secs(3600);
+
+/// How long a new task of an update may take to run, depending on whether it has a node; as long
+/// as the service says, if it does.
+pub(crate) fn patience(ground: &Ground<'_>, placed: bool) -> Duration {
+    let default = if placed {
+        PLACED_DEADLINE
+    } else {
+        UNPLACED_DEADLINE
+    };
+    match ground.service.spec.options.progress_deadline {
+        Some(Duration::ZERO) => Duration::MAX,
+        asked => asked.unwrap_or(default),
+    }
+}
 
 /// What an update needs now.
 #[derive(Debug, Default)]
@@ -37,14 +52,16 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    fn status(service: Service) -> Self {
+    /// Writes the service.
+    pub(crate) fn status(service: Service) -> Self {
         Self {
             status: Some(Step::unguarded(Action::Update(Object::from(service)))),
             ..Self::default()
         }
     }
 
-    fn wait(until: Option<Timestamp>) -> Self {
+    /// Looks again at this moment.
+    pub(crate) fn wait(until: Option<Timestamp>) -> Self {
         Self {
             wake_at: until,
             ..Self::default()
@@ -54,9 +71,6 @@ impl Turn {
 
 /// Decides what the update of a service needs.
 pub(crate) fn next(ground: &Ground<'_>, ledger: &Ledger) -> Turn {
-    if ground.service.spec.mode.is_job() {
-        return next_of_job(ground);
-    }
     match ground.update_state() {
         UpdateState::Paused | UpdateState::RollbackPaused => Turn::default(),
         UpdateState::Updating | UpdateState::RollbackStarted => go_on(ground, ledger),
@@ -69,12 +83,13 @@ pub(crate) fn next(ground: &Ground<'_>, ledger: &Ledger) -> Turn {
     }
 }
 
-/// A job has no slots to roll: another run with the spec asked for is all there is to it. Without
-/// an end, clients that watch a rollback would wait for ever.
-fn next_of_job(ground: &Ground<'_>) -> Turn {
+/// The same for a job, which has no slots to roll: another run with the spec asked for is all there
+/// is to an update. Without an end, clients that watch a rollback would wait for ever. `over` is
+/// whether the present run is over.
+pub(crate) fn next_of_job(ground: &Ground<'_>, over: bool) -> Turn {
     match ground.update_state() {
         UpdateState::Updating | UpdateState::RollbackStarted => end(ground),
-        _ => Turn::default(),
+        _ => schedule::next(ground, over),
     }
 }
 
@@ -141,9 +156,9 @@ fn failure(ground: &Ground<'_>, ledger: &Ledger, config: &UpdateConfig) -> Optio
     if deadline > ground.now {
         return None;
     }
-    let slot = Slot::read(ground.view, ground.service, key);
+    let slot = Slot::read(ground, key);
     let task = slot.newest()?;
-    let waited = ground.now.since(task.meta.created_at).as_secs() / 60;
+    let waited = span(ground.now.since(task.meta.created_at));
     let (state, why) = (task.status.state, &task.status.err);
     let why = if why.is_empty() {
         format!("it is {state}")
@@ -151,9 +166,17 @@ fn failure(ground: &Ground<'_>, ledger: &Ledger, config: &UpdateConfig) -> Optio
         format!("it is {state}: {why}")
     };
     Some(format!(
-        "because task {} did not run within {waited} minutes, {why}",
+        "because task {} did not run within {waited}, {why}",
         task.id
     ))
+}
+
+/// A span of time for people: seconds up to two minutes, minutes beyond.
+fn span(time: Duration) -> String {
+    match time.as_secs() {
+        secs @ ..120 => format!("{secs} seconds"),
+        secs => format!("{} minutes", secs / 60),
+    }
 }
 
 /// Carries out the failure action.

@@ -16,8 +16,8 @@ use types::{
     Timestamp,
 };
 
-use crate::slot::{SlotKey, age};
-use crate::{Enforcer, Orchestrator, Reaper};
+use crate::slot::{SlotKey, age, ended_by_itself};
+use crate::{Enforcer, Orchestrator, Reaper, job_after_update};
 
 /// How agents treat an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum Behaviour {
     Missing,
     /// Ends with success as soon as it runs.
     Completes,
+    /// Never gets further than being prepared.
+    Slow,
 }
 
 pub struct Cluster {
@@ -48,10 +50,13 @@ pub struct Cluster {
     pub stop_time: Duration,
     /// Every task ever created, with the time.
     pub created: Vec<(Timestamp, TaskId)>,
+    side_by_side: bool,
     stopping: BTreeMap<TaskId, Timestamp>,
     /// Tasks that may run beside their replacement: their node was down, or they do not stop.
     lost: BTreeSet<TaskId>,
     pub slots_in_flight_max: usize,
+    /// Slots in which a task of an image ran, or ended by itself.
+    arrived: BTreeSet<(SlotKey, String)>,
     next_wake: Option<Timestamp>,
 }
 
@@ -112,9 +117,11 @@ impl Cluster {
             full: false,
             stop_time: Duration::ZERO,
             created: Vec::new(),
+            side_by_side: false,
             stopping: BTreeMap::new(),
             lost: BTreeSet::new(),
             slots_in_flight_max: 0,
+            arrived: BTreeSet::new(),
             next_wake: None,
         };
         for _ in 0..nodes {
@@ -171,9 +178,7 @@ impl Cluster {
         service.spec = Arc::new(spec);
         service.spec_version = service.meta.version;
         service.update_status = None;
-        if let Some(job) = &mut service.job_status {
-            job.iteration += 1;
-        }
+        service.job_status = job_after_update(self.get(), &service.spec, self.now);
         self.act(Action::Update(Object::from(service)));
     }
 
@@ -299,6 +304,11 @@ impl Cluster {
         self.lost.extend(ids);
     }
 
+    /// Runs of the job may go on beside one another: a slot is that of one run.
+    pub fn expect_runs_side_by_side(&mut self) {
+        self.side_by_side = true;
+    }
+
     fn is_up(&self, task: &Task) -> bool {
         let node = task.node_id.and_then(|id| self.state.nodes().get(id));
         node.is_some_and(|n| n.status.state != NodeState::Down)
@@ -322,6 +332,14 @@ impl Cluster {
         for change in &commit.changes {
             if let (true, store::Change::Task(diff)) = (change.is_create(), change) {
                 self.created.push((commit.at, diff.latest().id));
+            }
+            if let store::Change::Task(diff) = change
+                && (diff.latest().status.state == TaskState::Running
+                    || ended_by_itself(diff.latest()))
+            {
+                let task = diff.latest();
+                let image = &task.spec().container().unwrap().image;
+                self.arrived.insert((SlotKey::of(task), image.clone()));
             }
             self.orchestrator.observe(change);
             self.reaper.observe(change);
@@ -445,6 +463,8 @@ impl Cluster {
                     self.stopping.insert(task.id, due);
                     (due <= self.now).then_some(TaskState::Shutdown)
                 }
+                (_, s, Behaviour::Slow) if s < TaskState::Preparing => Some(TaskState::Preparing),
+                (_, _, Behaviour::Slow) => None,
                 (_, s, Behaviour::Missing) if s < TaskState::Ready => Some(TaskState::Rejected),
                 (_, s, _) if s < TaskState::Ready => Some(TaskState::Ready),
                 (d, TaskState::Ready, _) if d >= TaskState::Running => Some(TaskState::Running),
@@ -461,9 +481,11 @@ impl Cluster {
 
     /// Checks what must hold after every transaction.
     fn check_slots(&mut self) {
-        let mut slots: BTreeMap<SlotKey, Vec<&Arc<Task>>> = BTreeMap::new();
+        let mut slots: BTreeMap<_, Vec<&Arc<Task>>> = BTreeMap::new();
         for task in self.state.tasks().of_service(self.service) {
-            slots.entry(SlotKey::of(task)).or_default().push(task);
+            let run = task.job_iteration.filter(|_| self.side_by_side);
+            let slot = (run, SlotKey::of(task));
+            slots.entry(slot).or_default().push(task);
         }
         let service = self.state.services().get(self.service);
         let two = service.is_none_or(|s| {
@@ -486,14 +508,22 @@ impl Cluster {
                 "{wanted} tasks are meant to run in slot {key:?}"
             );
         }
-        let in_flight = slots.values().filter(|t| is_in_flight(service, t)).count();
+        let in_flight = slots
+            .iter()
+            .filter(|((_, key), tasks)| is_in_flight(service, *key, tasks, &self.arrived))
+            .count();
         self.slots_in_flight_max = self.slots_in_flight_max.max(in_flight);
     }
 }
 
-/// Whether a slot has a task of the present image that took over from another image and has not
-/// run yet.
-fn is_in_flight(service: Option<&Arc<Service>>, tasks: &[&Arc<Task>]) -> bool {
+/// Whether a slot has a task of the present image that took over from another image, and none of
+/// that image has run in it yet.
+fn is_in_flight(
+    service: Option<&Arc<Service>>,
+    key: SlotKey,
+    tasks: &[&Arc<Task>],
+    arrived: &BTreeSet<(SlotKey, String)>,
+) -> bool {
     let Some(service) = service else { return false };
     let mut tasks = tasks.to_vec();
     tasks.retain(|t| t.desired_state < TaskState::Remove);
@@ -503,5 +533,7 @@ fn is_in_flight(service: Option<&Arc<Service>>, tasks: &[&Arc<Task>]) -> bool {
         return false;
     };
     let made = &tasks[old + 1..];
-    !made.is_empty() && made.iter().all(|t| t.status.state < TaskState::Running)
+    let image = |t: &Task| t.spec().container().unwrap().image.clone();
+    made.first()
+        .is_some_and(|t| !arrived.contains(&(key, image(t))))
 }

@@ -24,6 +24,7 @@ enum Event {
     Activate(usize),
     Update(u8),
     Scale(u64),
+    Behave(Behaviour),
     LeaderChange,
     Wait(u64),
 }
@@ -38,9 +39,28 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (0..NODES).prop_map(Event::Activate),
         2 => (0..4u8).prop_map(Event::Update),
         1 => (0..8u64).prop_map(Event::Scale),
-        2 => Just(Event::LeaderChange),
+        2 => behaviour().prop_map(Event::Behave),
+        3 => Just(Event::LeaderChange),
         4 => (1..8_000u64).prop_map(Event::Wait),
     ]
+}
+
+fn behaviour() -> impl Strategy<Value = Behaviour> {
+    prop_oneof![
+        3 => Just(Behaviour::Runs),
+        2 => Just(Behaviour::Slow),
+        1 => Just(Behaviour::Crashes),
+        1 => Just(Behaviour::Missing),
+        1 => Just(Behaviour::Completes),
+    ]
+}
+
+const IMAGES: [&str; 5] = ["v0", "v1", "v2", "v3", "v9"];
+
+fn behave(c: &mut Cluster, behaviour: Behaviour) {
+    for image in IMAGES {
+        c.images.insert(image.to_owned(), behaviour);
+    }
 }
 
 fn mode() -> impl Strategy<Value = ServiceMode> {
@@ -84,6 +104,7 @@ fn happen(c: &mut Cluster, event: &Event) {
                 c.update(|s| s.mode = ServiceMode::Replicated { replicas: *n });
             }
         }
+        Event::Behave(behaviour) => behave(c, *behaviour),
         Event::LeaderChange => c.change_leader(),
         Event::Wait(ms) => c.run(Duration::from_millis(*ms)),
     }
@@ -95,11 +116,15 @@ fn heal(c: &mut Cluster) {
         c.set_node_state(n, NodeState::Ready);
         c.set_availability(n, Availability::Active);
     }
-    if c.get().spec.mode.is_job() {
-        for image in ["v0", "v1", "v2", "v3"] {
-            c.images.insert(image.to_owned(), Behaviour::Completes);
-        }
-    }
+    let is_job = c.get().spec.mode.is_job();
+    behave(
+        c,
+        if is_job {
+            Behaviour::Completes
+        } else {
+            Behaviour::Runs
+        },
+    );
     // What an update paused for may be long over: the user asks again.
     if matches!(c.update_state(), UpdateState::Paused) {
         c.update(|_| {});

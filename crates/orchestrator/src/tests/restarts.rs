@@ -195,3 +195,29 @@ fn history_keeps_the_newest_records_of_a_slot() {
         .collect();
     assert_eq!(created, newest);
 }
+
+#[test]
+fn a_replacement_that_fails_beside_a_task_of_a_drained_node_is_tried_again_after_the_delay() {
+    for (history, max_attempts, most) in [(0, 0, 62), (5, 0, 20), (5, 3, 5)] {
+        let mut spec = replicated(1);
+        spec.update = Some(types::service::UpdateConfig {
+            order: types::service::UpdateOrder::StartFirst,
+            ..types::service::UpdateConfig::default()
+        });
+        spec.task.restart = restart(RestartCondition::Any, max_attempts);
+        let mut c = Cluster::new(2, spec);
+        c.set_history(history);
+        c.settle();
+        c.images.insert("v1".to_owned(), Behaviour::Missing);
+        let node = c.running()[0].node_id;
+        let at = c.nodes.iter().position(|n| Some(*n) == node).unwrap();
+        c.set_availability(at, types::Availability::Drain);
+        c.run(60 * SECOND);
+        let made = c.created.len();
+        assert!(
+            (3..=most).contains(&made),
+            "{history} {max_attempts}: {made}"
+        );
+        assert_eq!(c.running().len(), 1, "the old task goes on meanwhile");
+    }
+}

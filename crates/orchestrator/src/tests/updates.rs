@@ -360,3 +360,98 @@ fn a_rollback_that_a_user_asks_for_is_walked_like_an_update() {
     all_run(&c, "v1", 3);
     assert_eq!(c.slots_in_flight_max, 1);
 }
+
+/// What the simulator suspected: while the first new task of a slot was stopped before it ran (its
+/// node was drained), the slot is in flight until the one after it runs.
+#[test]
+fn a_slot_whose_new_task_was_stopped_before_it_ran_is_still_in_flight() {
+    for leaders in [false, true] {
+        let mut c = service(4, |_| {});
+        c.images.insert("v2".to_owned(), Behaviour::Slow);
+        c.update(to("v2"));
+        c.settle();
+        let first = c.tasks().into_iter().find(|t| t.spec_version != Some(0));
+        let node = first.unwrap().node_id;
+        let at = c.nodes.iter().position(|n| Some(*n) == node).unwrap();
+        c.full = true;
+        c.set_availability(at, types::Availability::Drain);
+        for _ in 0..20 {
+            c.run(SECOND);
+            if leaders {
+                c.change_leader();
+            }
+        }
+        assert_eq!(c.slots_in_flight_max, 1);
+        c.full = false;
+        c.images.remove("v2");
+        c.run(60 * SECOND);
+        assert_eq!(c.slots_in_flight_max, 1);
+        assert_eq!(c.update_state(), UpdateState::Completed);
+    }
+}
+
+#[test]
+fn the_task_that_follows_one_stopped_before_it_ran_is_judged_in_its_place() {
+    let mut c = service(4, |_| {});
+    c.images.insert("bad".to_owned(), Behaviour::Slow);
+    c.update(to("bad"));
+    c.settle();
+    let first = c.tasks().into_iter().find(|t| t.spec_version != Some(0));
+    let node = first.unwrap().node_id;
+    let at = c.nodes.iter().position(|n| Some(*n) == node).unwrap();
+    c.set_availability(at, types::Availability::Drain);
+    c.settle();
+    c.images.insert("bad".to_owned(), Behaviour::Crashes);
+    c.run(10 * SECOND);
+    assert_eq!(c.update_state(), UpdateState::Paused);
+}
+
+#[test]
+fn the_progress_deadline_of_the_service_replaces_the_default() {
+    for (deadline, paused_after, going_after) in [(30, 31, 29), (1_200, 1_201, 1_199)] {
+        let mut c = service(2, |_| {});
+        c.full = true;
+        c.update(|s| {
+            set_image(s, "v2");
+            s.options.progress_deadline = Some(Duration::from_secs(deadline));
+        });
+        c.run(Duration::from_secs(going_after));
+        assert_eq!(c.update_state(), UpdateState::Updating);
+        c.change_leader();
+        c.run(Duration::from_secs(paused_after - going_after));
+        assert_eq!(
+            c.update_state(),
+            UpdateState::Paused,
+            "{}",
+            c.update_message()
+        );
+    }
+}
+
+#[test]
+fn a_progress_deadline_of_zero_waits_for_ever_and_one_that_passes_can_roll_back() {
+    let mut c = service(2, |_| {});
+    c.full = true;
+    c.update(|s| {
+        set_image(s, "v2");
+        s.options.progress_deadline = Some(Duration::ZERO);
+    });
+    c.run(Duration::from_secs(5_000));
+    assert_eq!(c.update_state(), UpdateState::Updating);
+
+    let mut c = service(2, |u| u.failure_action = FailureAction::Rollback);
+    c.images.insert("v2".to_owned(), Behaviour::Slow);
+    c.update(|s| {
+        set_image(s, "v2");
+        s.options.progress_deadline = Some(Duration::from_secs(20));
+    });
+    c.run(Duration::from_secs(22));
+    assert_eq!(c.update_state(), UpdateState::RollbackStarted);
+    assert!(
+        c.update_message()
+            .contains("did not run within 20 seconds, it is preparing")
+    );
+    c.run(20 * SECOND);
+    assert_eq!(c.update_state(), UpdateState::RollbackCompleted);
+    all_run(&c, "v1", 2);
+}
