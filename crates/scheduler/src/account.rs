@@ -19,9 +19,24 @@ pub(crate) struct Account {
     pub(crate) nano_cpus: i64,
     /// Memory set aside, in bytes.
     pub(crate) memory_bytes: i64,
+    /// What tasks take that are told to stop and have not ended.
+    leaving: Share,
+    /// What tasks take that may be displaced, by priority, lowest first.
+    displaceable: Vec<(u8, Share)>,
     discrete: BTreeMap<String, i64>,
     named: BTreeMap<(String, String), u32>,
     ports: BTreeMap<HostPort, u32>,
+}
+
+/// What some of the tasks on a node take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Share {
+    /// Tasks.
+    pub(crate) tasks: u32,
+    /// CPU, in billionths of a core.
+    pub(crate) nano_cpus: i64,
+    /// Memory, in bytes.
+    pub(crate) memory_bytes: i64,
 }
 
 impl Account {
@@ -29,6 +44,11 @@ impl Account {
     pub(crate) fn add(&mut self, load: &Load) {
         self.held += 1;
         self.active += u32::from(load.active);
+        if let Some(share) = self.share(load) {
+            share.tasks += 1;
+            share.nano_cpus += load.nano_cpus;
+            share.memory_bytes += load.memory_bytes;
+        }
         self.nano_cpus += load.nano_cpus;
         self.memory_bytes += load.memory_bytes;
         for resource in &load.generic {
@@ -55,6 +75,12 @@ impl Account {
         );
         self.held -= 1;
         self.active -= u32::from(load.active);
+        if let Some(share) = self.share(load) {
+            share.tasks -= 1;
+            share.nano_cpus -= load.nano_cpus;
+            share.memory_bytes -= load.memory_bytes;
+        }
+        self.displaceable.retain(|(_, share)| share.tasks > 0);
         self.nano_cpus -= load.nano_cpus;
         self.memory_bytes -= load.memory_bytes;
         for resource in &load.generic {
@@ -75,6 +101,50 @@ impl Account {
         for port in &load.ports {
             decrement(&mut self.ports, port);
         }
+    }
+
+    /// The share that a load is counted in besides the whole, if it can become free.
+    fn share(&mut self, load: &Load) -> Option<&mut Share> {
+        if !load.active {
+            return Some(&mut self.leaving);
+        }
+        let priority = load.displaceable?;
+        let at = self
+            .displaceable
+            .binary_search_by_key(&priority, |(p, _)| *p);
+        let at = at.unwrap_or_else(|before| {
+            self.displaceable
+                .insert(before, (priority, Share::default()));
+            before
+        });
+        Some(&mut self.displaceable[at].1)
+    }
+
+    /// What would become free if all tasks ended that are told to stop or may be displaced by one
+    /// of this priority.
+    pub(crate) fn below(&self, priority: u8) -> Share {
+        let lower = self.displaceable.iter().take_while(|(p, _)| *p < priority);
+        lower.fold(self.leaving, |sum, (_, share)| Share {
+            tasks: sum.tasks + share.tasks,
+            nano_cpus: sum.nano_cpus + share.nano_cpus,
+            memory_bytes: sum.memory_bytes + share.memory_bytes,
+        })
+    }
+
+    /// How full the node would be with such a task, in percent of CPU plus percent of memory, as
+    /// classic Swarm counts: what the task does not ask for counts as full.
+    pub(crate) fn weight(&self, asked: &Requirements, node: &Node) -> u32 {
+        let nothing = Resources::default();
+        let has = node.description.as_ref().map_or(&nothing, |d| &d.resources);
+        let score = |asked: i64, used: i64, has: i64| -> u32 {
+            if asked <= 0 || has <= 0 {
+                return 100;
+            }
+            let percent = (i128::from(used) + i128::from(asked)) * 100 / i128::from(has);
+            u32::try_from(percent.clamp(0, 100)).unwrap_or(100)
+        };
+        score(asked.nano_cpus, self.nano_cpus, has.nano_cpus)
+            + score(asked.memory_bytes, self.memory_bytes, has.memory_bytes)
     }
 
     /// Whether a port of the node is taken.

@@ -6,9 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use store::State;
 use types::service::Endpoint;
-use types::{ServiceSpec, Task, Timestamp};
+use types::{Service, ServiceId, ServiceSpec, Task, Timestamp};
 
+use crate::bonds::Bonds;
 use crate::filter::{self, Constraints, Counts, Filter};
 use crate::index::{Entry, NodeIndex, Place};
 use crate::queue::GroupKey;
@@ -38,6 +40,10 @@ pub(crate) struct Class {
     /// What they ask.
     pub(crate) asked: Requirements,
     constraints: Constraints,
+    /// Affinities to what runs on a node.
+    pub(crate) bonds: Bonds,
+    /// How many soft expressions about the node itself do not hold, by place, if there are any.
+    misses: Vec<u8>,
     tasks: usize,
     verdicts: Vec<Verdict>,
     fitting: Vec<Place>,
@@ -66,6 +72,8 @@ pub(crate) struct Classes {
     classes: BTreeMap<ClassId, Class>,
     /// Idle classes, longest idle first.
     idle: Vec<ClassId>,
+    /// Classes with affinities to what runs on nodes.
+    bound: BTreeSet<ClassId>,
     next: ClassId,
     last: Option<Recent>,
 }
@@ -81,8 +89,11 @@ struct Recent {
 
 impl Class {
     fn new(asked: Requirements) -> Self {
+        let constraints = filter::read_constraints(&asked);
         Self {
-            constraints: filter::read_constraints(&asked),
+            bonds: Bonds::of(constraints.affinities.as_ref()),
+            constraints,
+            misses: Vec::new(),
             asked,
             tasks: 0,
             verdicts: Vec::new(),
@@ -103,8 +114,12 @@ impl Class {
     }
 
     /// The first rule that a node fails now, what runs there included.
-    pub(crate) fn verdict(&self, place: Place, entry: &Entry) -> Verdict {
+    pub(crate) fn verdict(&self, place: Place, index: &NodeIndex, view: &State) -> Verdict {
+        let entry = index.entry(place);
         match (self.verdicts.get(place as usize), &entry.node) {
+            (Some(Verdict::Fits), Some(_)) if !self.bonds.hold(index, view, place) => {
+                Verdict::Fails(Filter::Affinity)
+            }
             (Some(Verdict::Fits), Some(node)) => {
                 match filter::check_room(&self.asked, node, &entry.account) {
                     None => Verdict::Fits,
@@ -117,11 +132,26 @@ impl Class {
     }
 
     /// The whole verdict on every node.
-    pub(crate) fn verdicts(&self, index: &NodeIndex) -> Vec<Verdict> {
+    pub(crate) fn verdicts(&self, index: &NodeIndex, view: &State) -> Vec<Verdict> {
         index
             .entries()
-            .map(|(place, entry)| self.verdict(place, entry))
+            .map(|(place, _)| self.verdict(place, index, view))
             .collect()
+    }
+
+    /// Whether soft expressions rank nodes.
+    pub(crate) fn has_wishes(&self) -> bool {
+        !self.misses.is_empty() || self.bonds.ranks()
+    }
+
+    /// How many soft expressions do not hold at a place.
+    pub(crate) fn misses(&self, place: Place, index: &NodeIndex, view: &State) -> u32 {
+        let of_node = self
+            .misses
+            .get(place as usize)
+            .copied()
+            .map_or(0, u32::from);
+        of_node + self.bonds.misses(index, view, place)
     }
 
     fn check(&self, entry: &Entry) -> Verdict {
@@ -144,6 +174,13 @@ impl Class {
             .filter(|(_, v)| **v == Verdict::Fits)
             .map(|(place, _)| place)
             .collect();
+        if self.constraints.ranks() {
+            let missed = |entry: &Entry| {
+                let node = entry.node.as_ref();
+                node.map_or(0, |n| self.constraints.misses(n))
+            };
+            self.misses = index.entries().map(|(_, entry)| missed(entry)).collect();
+        }
         self.known = true;
     }
 
@@ -154,6 +191,12 @@ impl Class {
             self.verdicts.resize(at + 1, Verdict::Absent);
         }
         self.verdicts[at] = verdict;
+        if self.constraints.ranks() {
+            self.misses
+                .resize(self.verdicts.len().max(self.misses.len()), 0);
+            let node = entry.node.as_ref();
+            self.misses[at] = node.map_or(0, |n| self.constraints.misses(n));
+        }
         match (verdict == Verdict::Fits, self.fitting.binary_search(&place)) {
             (true, Err(before)) => self.fitting.insert(before, place),
             (false, Ok(here)) => {
@@ -213,6 +256,7 @@ impl Classes {
         self.idle.push(id);
         if self.idle.len() > IDLE_CLASSES_MAX {
             let oldest = self.idle.remove(0);
+            self.bound.remove(&oldest);
             if let Some(class) = self.classes.remove(&oldest) {
                 self.ids.remove(&class.asked);
             }
@@ -242,10 +286,16 @@ impl Classes {
     }
 
     /// A class with the verdict on every node.
-    pub(crate) fn known(&mut self, id: ClassId, index: &NodeIndex) -> Option<&mut Class> {
+    pub(crate) fn known(
+        &mut self,
+        id: ClassId,
+        index: &NodeIndex,
+        view: &State,
+    ) -> Option<&mut Class> {
         let class = self.classes.get_mut(&id)?;
         if !class.known {
             class.learn_all(index);
+            class.bonds.learn(view);
         }
         Some(class)
     }
@@ -262,11 +312,41 @@ impl Classes {
         }
     }
 
+    /// A service changed, appeared or went. Returns the groups that wait for what it decides.
+    pub(crate) fn service_changed(
+        &mut self,
+        id: ServiceId,
+        new: Option<&Service>,
+    ) -> Vec<GroupKey> {
+        let mut stirred = Vec::new();
+        for class in &self.bound {
+            let class = self.classes.get_mut(class).filter(|c| c.known);
+            let Some(class) = class else { continue };
+            if class.bonds.follow(id, new) {
+                let waiting = class.waiting.iter().flat_map(|w| &w.groups);
+                stirred.extend(waiting.copied());
+            }
+        }
+        stirred
+    }
+
+    /// Classes with hard affinities to single tasks.
+    pub(crate) fn careful(&self) -> BTreeSet<ClassId> {
+        let bound = self.bound.iter().copied();
+        bound
+            .filter(|id| self.classes.get(id).is_some_and(|c| c.bonds.is_careful()))
+            .collect()
+    }
+
     fn add(&mut self, asked: Requirements) -> ClassId {
         let id = self.next;
         self.next += 1;
         self.ids.insert(Arc::new(asked.clone()), id);
-        self.classes.insert(id, Class::new(asked));
+        let class = Class::new(asked);
+        if !class.bonds.is_empty() {
+            self.bound.insert(id);
+        }
+        self.classes.insert(id, class);
         // Idle until a task enters; a class that none enters goes with the other idle ones.
         self.idle.push(id);
         id

@@ -7,14 +7,19 @@
 use std::collections::BTreeMap;
 
 use store::State;
+use types::options::Strategy;
 use types::{Node, NodeId, Task, TaskId, TaskState, Timestamp};
 
 use crate::account::Account;
+use crate::affinity;
+use crate::candidates::{draw, seed_of};
 use crate::constraint;
 use crate::failures::{Failures, penalty, spec_key};
 use crate::filter::{self, Constraints, Counts, Filter, has_plugin};
+use crate::images;
 use crate::index::occupied;
 use crate::requirements::{Load, Requirements};
+use crate::spread::{Rank, order, path};
 
 /// Example nodes per rule: enough to recognise the pattern, few enough to read.
 pub const EXAMPLES_MAX: usize = 3;
@@ -39,6 +44,22 @@ pub struct Explanation {
     pub ranked: Vec<Ranked>,
     /// Nodes that can take it.
     pub suitable: usize,
+    /// Of the nodes that cannot, the one that comes closest: it passes the most rules, and is
+    /// least short of what it lacks.
+    pub nearest: Option<Nearest>,
+    /// How nodes are ranked for it.
+    pub strategy: Strategy,
+    /// Priority of its service.
+    pub priority: u8,
+}
+
+/// The node that comes closest to taking the task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nearest {
+    /// The rule that it fails.
+    pub filter: Filter,
+    /// The node and what is wrong.
+    pub example: Example,
 }
 
 /// A rule that nodes fail.
@@ -76,15 +97,38 @@ pub struct Exhausted {
     pub free_max: i64,
 }
 
-/// A node that can take the task, with what ranks it.
+impl Exhausted {
+    /// What the task reserves, as people read it.
+    pub fn wanted_text(&self) -> String {
+        amount(&self.resource, self.wanted)
+    }
+
+    /// The most that is free on one of them, as people read it.
+    pub fn free_text(&self) -> String {
+        amount(&self.resource, self.free_max)
+    }
+}
+
+/// A node that can take the task, with what ranks it, the most important first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ranked {
     /// Node.
     pub node: NodeId,
     /// Its host name.
     pub hostname: String,
-    /// Recent failures of the task's spec there, if they are enough to count.
+    /// The branches that the placement preferences put it in, widest first, each with the active
+    /// tasks of the service in it: fewest first.
+    pub branches: Vec<(String, u64)>,
+    /// Recent failures of the task's spec there, if they are enough to count: fewest first.
     pub failures: u32,
+    /// Soft expressions, as written, that do not hold: fewest first.
+    pub missed: Vec<String>,
+    /// How full the node would be with the task, in percent of CPU plus percent of memory; what it
+    /// does not reserve counts as full. `binpack` takes the highest.
+    pub weight: u32,
+    /// Whether the node says that it holds the image; `None` if no node says so. Decides between
+    /// nodes that are equal otherwise.
+    pub holds_image: Option<bool>,
     /// Active tasks of the service there.
     pub service_tasks: u32,
     /// All active tasks there.
@@ -129,12 +173,27 @@ struct Look<'a> {
     evaluated: usize,
     filtered: BTreeMap<Filter, Filtered>,
     exhausted: BTreeMap<String, Exhausted>,
-    suitable: Vec<Ranked>,
+    nearest: Option<(Closeness, Nearest)>,
+    strategy: Strategy,
+    image: Option<String>,
+    /// Active tasks of the service in each branch of the preferences, without this one.
+    branches: BTreeMap<Vec<String>, u64>,
+    suitable: Vec<(Score, Ranked)>,
 }
+
+/// How close a node comes: rules passed, then thousandths of what is wanted that are free.
+type Closeness = (Filter, i64);
+
+/// What a node is sorted by: tasks in its branches, then its rank.
+type Score = (Vec<u64>, Rank, NodeId);
 
 impl<'a> Look<'a> {
     fn new(view: &'a State, task: &'a Task, now: Timestamp) -> Self {
         let asked = Requirements::of(task);
+        let of_cluster = || view.cluster().map(|c| c.spec.options.strategy);
+        let strategy = asked.strategy.or_else(of_cluster).unwrap_or_default();
+        let branches = branches(view, task, &asked);
+        let image = image(view, task);
         let mut failures = Failures::default();
         if let Some(service) = task.service_id {
             view.tasks()
@@ -151,6 +210,10 @@ impl<'a> Look<'a> {
             evaluated: 0,
             filtered: BTreeMap::new(),
             exhausted: BTreeMap::new(),
+            nearest: None,
+            strategy,
+            image,
+            branches,
             suitable: Vec::new(),
         }
     }
@@ -160,6 +223,9 @@ impl<'a> Look<'a> {
         if let Some(failed) = filter::check_node(&self.asked, &self.constraints, node) {
             let detail = self.detail_of_node(failed, node);
             return self.fails(failed, node, detail);
+        }
+        if let Some(detail) = self.unmet_affinity(node) {
+            return self.fails(Filter::Affinity, node, detail);
         }
         let (account, service_tasks) = self.count(node.id);
         if let Some(lack) = account.lacks(&self.asked, node) {
@@ -180,13 +246,78 @@ impl<'a> Look<'a> {
             let detail = format!("{service_tasks} of at most {most} tasks of the service");
             return self.fails(Filter::MaxReplicas, node, detail);
         }
-        self.suitable.push(Ranked {
+        let found = self.rank(node, &account, service_tasks);
+        self.suitable.push(found);
+    }
+
+    fn rank(&self, node: &Node, account: &Account, service_tasks: u32) -> (Score, Ranked) {
+        let path = path(&self.asked.spread, node);
+        let in_branch = |depth| self.branches.get(&path[..depth]).copied().unwrap_or(0);
+        let counts: Vec<u64> = (1..=path.len()).map(in_branch).collect();
+        let held = self.image.as_ref();
+        let ranked = Ranked {
             node: node.id,
             hostname: node.hostname().to_owned(),
+            branches: path.into_iter().zip(counts.iter().copied()).collect(),
             failures: penalty(self.failures.of(spec_key(self.task)), node.id),
+            missed: self.missed(node),
+            weight: account.weight(&self.asked, node),
+            holds_image: held.map(|image| images::held(node).any(|i| i == image)),
             service_tasks,
             tasks: account.active,
-        });
+        };
+        let tasks = (service_tasks, account.active);
+        let rank = Rank {
+            failures: ranked.failures,
+            misses: u32::try_from(ranked.missed.len()).unwrap_or(u32::MAX),
+            order: order(
+                self.strategy,
+                tasks,
+                || ranked.weight,
+                || draw(seed_of(Some(&self.task.id)), node.id, 0),
+            ),
+            pulls: ranked.holds_image == Some(false),
+        };
+        ((counts, rank, node.id), ranked)
+    }
+
+    /// Soft expressions that do not hold on a node.
+    fn missed(&self, node: &Node) -> Vec<String> {
+        let constraints = self.constraints.constraints.iter().flatten();
+        let constraints = constraints
+            .filter(|c| c.is_soft() && !constraint::matches(c, node))
+            .map(ToString::to_string);
+        let affinities = self.constraints.affinities.iter().flatten();
+        let without = Some(self.task.id);
+        let affinities = affinities
+            .filter(|a| a.is_soft() && !a.holds(a.finds(self.view, node, without)))
+            .map(ToString::to_string);
+        constraints.chain(affinities).collect()
+    }
+
+    /// What is wrong with a node on which a hard affinity does not hold.
+    fn unmet_affinity(&self, node: &Node) -> Option<String> {
+        let Some(affinities) = &self.constraints.affinities else {
+            let errors = self.asked.affinities.iter().map(|a| affinity::parse(a));
+            return errors.filter_map(Result::err).next().map(|e| e.to_string());
+        };
+        let without = Some(self.task.id);
+        let mut hard = affinities.iter().filter(|a| !a.is_soft());
+        let unmet = hard.find(|a| !a.holds(a.finds(self.view, node, without)))?;
+        let (what, source) = match unmet.key() {
+            affinity::Key::Service | affinity::Key::ServiceLabel(_) => ("service", ""),
+            affinity::Key::Task => ("task", ""),
+            affinity::Key::Volume => ("volume", ""),
+            affinity::Key::Image => ("image", " (reported by the node)"),
+        };
+        Some(match unmet.operator() {
+            constraint::Operator::Equal => {
+                format!("{unmet} does not hold, it has no such {what}{source}")
+            }
+            constraint::Operator::NotEqual => {
+                format!("{unmet} does not hold, it has such a {what}{source}")
+            }
+        })
     }
 
     /// What the other tasks take on a node, and how many of them are of the same service.
@@ -205,6 +336,21 @@ impl<'a> Look<'a> {
     }
 
     fn fails(&mut self, filter: Filter, node: &Node, detail: String) {
+        self.fails_by(filter, 0, node, detail);
+    }
+
+    /// The same where so many thousandths of what is wanted are there.
+    fn fails_by(&mut self, filter: Filter, share: i64, node: &Node, detail: String) {
+        let example = Example {
+            node: node.id,
+            hostname: node.hostname().to_owned(),
+            detail,
+        };
+        let closeness = (filter, share);
+        if self.nearest.as_ref().is_none_or(|(c, _)| *c < closeness) {
+            let example = example.clone();
+            self.nearest = Some((closeness, Nearest { filter, example }));
+        }
         let filtered = self.filtered.entry(filter).or_insert_with(|| Filtered {
             filter,
             nodes: 0,
@@ -212,11 +358,7 @@ impl<'a> Look<'a> {
         });
         filtered.nodes += 1;
         if filtered.examples.len() < EXAMPLES_MAX {
-            filtered.examples.push(Example {
-                node: node.id,
-                hostname: node.hostname().to_owned(),
-                detail,
-            });
+            filtered.examples.push(example);
         }
     }
 
@@ -227,7 +369,9 @@ impl<'a> Look<'a> {
             amount(&shortage.resource, shortage.wanted),
             amount(&shortage.resource, shortage.free_max)
         );
-        self.fails(Filter::Resources, node, detail);
+        let share = i128::from(shortage.free_max) * 1000 / i128::from(shortage.wanted.max(1));
+        let share = i64::try_from(share.clamp(0, 1000)).unwrap_or(0);
+        self.fails_by(Filter::Resources, share, node, detail);
         match self.exhausted.get_mut(&shortage.resource) {
             Some(known) => {
                 known.nodes += 1;
@@ -254,6 +398,7 @@ impl<'a> Look<'a> {
             },
             Filter::Plugins => self.missing_plugins(node),
             Filter::Constraints => self.unmet_constraint(node),
+            Filter::Affinity => self.unmet_affinity(node).unwrap_or_default(),
             other => other.reason(1),
         }
     }
@@ -270,12 +415,13 @@ impl<'a> Look<'a> {
     }
 
     fn unmet_constraint(&self, node: &Node) -> String {
-        let Some(constraints) = &self.constraints else {
+        let Some(constraints) = &self.constraints.constraints else {
             let errors = self.asked.constraints.iter().map(|c| constraint::parse(c));
             let error = errors.filter_map(Result::err).next();
             return error.map(|e| e.to_string()).unwrap_or_default();
         };
-        let unmet = constraints.iter().find(|c| !constraint::matches(c, node));
+        let mut hard = constraints.iter().filter(|c| !c.is_soft());
+        let unmet = hard.find(|c| !constraint::matches(c, node));
         let Some(unmet) = unmet else {
             return String::new();
         };
@@ -293,8 +439,7 @@ impl<'a> Look<'a> {
     }
 
     fn finish(mut self) -> Explanation {
-        self.suitable
-            .sort_by_key(|r| (r.failures, r.service_tasks, r.tasks, r.node));
+        self.suitable.sort_by(|(a, _), (b, _)| a.cmp(b));
         let suitable = self.suitable.len();
         self.suitable.truncate(RANKED_MAX);
         let mut filtered: Vec<Filtered> = self.filtered.into_values().collect();
@@ -305,14 +450,49 @@ impl<'a> Look<'a> {
             evaluated: self.evaluated,
             filtered,
             exhausted: self.exhausted.into_values().collect(),
-            ranked: self.suitable,
+            ranked: self
+                .suitable
+                .into_iter()
+                .map(|(_, ranked)| ranked)
+                .collect(),
             suitable,
+            nearest: self.nearest.map(|(_, nearest)| nearest),
+            strategy: self.strategy,
+            priority: self.task.service_spec.options.priority,
         }
     }
 }
 
-/// An amount as people read it.
-fn amount(resource: &str, value: i64) -> String {
+/// The image of a service's task as nodes list it, if any node says that it holds it.
+fn image(view: &State, task: &Task) -> Option<String> {
+    task.service_id?;
+    let image = images::normal(&task.spec().container()?.image)?;
+    let mut nodes = view.nodes().iter();
+    let held = nodes.any(|n| images::held(n).any(|i| i == image));
+    held.then_some(image)
+}
+
+/// Active tasks of the service, without this one, in each branch of its preferences.
+fn branches(view: &State, task: &Task, asked: &Requirements) -> BTreeMap<Vec<String>, u64> {
+    let mut branches = BTreeMap::new();
+    let Some(service) = task.service_id.filter(|_| !asked.spread.is_empty()) else {
+        return branches;
+    };
+    for other in view.tasks().of_service(service).filter(|t| t.id != task.id) {
+        let counts = other.desired_state <= TaskState::Complete;
+        let node = occupied(other).filter(|_| counts);
+        if let Some(node) = node.and_then(|id| view.nodes().get(id)) {
+            let path = path(&asked.spread, node);
+            for depth in 1..=path.len() {
+                *branches.entry(path[..depth].to_vec()).or_default() += 1;
+            }
+        }
+    }
+    branches
+}
+
+/// An amount as people read it: CPUs, MiB or units.
+pub fn amount(resource: &str, value: i64) -> String {
     match resource {
         "cpu" => format!(
             "{}.{:03} CPUs",

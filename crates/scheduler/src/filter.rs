@@ -7,6 +7,7 @@ use types::node::NodeDescription;
 use types::{Availability, Node, NodeState};
 
 use crate::account::Account;
+use crate::affinity::{self, Affinity};
 use crate::constraint::{self, Constraint};
 use crate::requirements::{Plugin, Requirements, normal_arch};
 
@@ -25,6 +26,8 @@ pub enum Filter {
     Plugins,
     /// Constraint expressions.
     Constraints,
+    /// What else runs on the node, and the images it holds.
+    Affinity,
     /// CPU, memory and generic resources, by reservation.
     Resources,
     /// Fixed ports on the node.
@@ -34,13 +37,14 @@ pub enum Filter {
 }
 
 /// All rules in order.
-pub const FILTERS: [Filter; 9] = [
+pub const FILTERS: [Filter; 10] = [
     Filter::Volumes,
     Filter::Ready,
     Filter::Availability,
     Filter::Platform,
     Filter::Plugins,
     Filter::Constraints,
+    Filter::Affinity,
     Filter::Resources,
     Filter::HostPorts,
     Filter::MaxReplicas,
@@ -56,6 +60,7 @@ impl Filter {
             Self::Platform => "platform",
             Self::Plugins => "plugins",
             Self::Constraints => "constraints",
+            Self::Affinity => "affinity",
             Self::Resources => "resources",
             Self::HostPorts => "host-ports",
             Self::MaxReplicas => "max-replicas",
@@ -74,6 +79,7 @@ impl Filter {
             Self::Constraints => {
                 format!("scheduling constraints not satisfied on {nodes} node{plural}")
             }
+            Self::Affinity => format!("affinity not satisfied on {nodes} node{plural}"),
             Self::Resources => format!("insufficient resources on {nodes} node{plural}"),
             Self::HostPorts => format!("host-mode port already in use on {nodes} node{plural}"),
             Self::MaxReplicas => {
@@ -121,12 +127,43 @@ impl Counts {
     }
 }
 
-/// Constraint expressions, read once; `None` if one cannot be read, which no node satisfies.
-pub(crate) type Constraints = Option<Vec<Constraint>>;
+/// Constraint and affinity expressions, read once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Constraints {
+    /// Those over what is known of a node; `None` if one cannot be read, which no node satisfies.
+    pub(crate) constraints: Option<Vec<Constraint>>,
+    /// Those over what a node runs and holds; `None` as above.
+    pub(crate) affinities: Option<Vec<Affinity>>,
+}
 
-/// Reads the constraint expressions of a task.
+impl Constraints {
+    /// How many soft expressions about the node itself do not hold.
+    pub(crate) fn misses(&self, node: &Node) -> u8 {
+        let constraints = self.constraints.iter().flatten();
+        let missed = constraints.filter(|c| c.is_soft() && !constraint::matches(c, node));
+        let images = self.affinities.iter().flatten();
+        let without = images
+            .filter(|a| a.is_soft() && a.is_static() && !a.holds(a.finds_image(node)))
+            .count();
+        u8::try_from(missed.count() + without).unwrap_or(u8::MAX)
+    }
+
+    /// Whether soft expressions about the node itself can rank it.
+    pub(crate) fn ranks(&self) -> bool {
+        let constraints = self.constraints.iter().flatten();
+        let mut images = self.affinities.iter().flatten();
+        constraints.into_iter().any(Constraint::is_soft)
+            || images.any(|a| a.is_soft() && a.is_static())
+    }
+}
+
+/// Reads the constraint and affinity expressions of a task.
 pub(crate) fn read_constraints(asked: &Requirements) -> Constraints {
-    constraint::parse_all(&asked.constraints).ok()
+    let affinities = asked.affinities.iter().map(|text| affinity::parse(text));
+    Constraints {
+        constraints: constraint::parse_all(&asked.constraints).ok(),
+        affinities: affinities.collect::<Result<_, _>>().ok(),
+    }
 }
 
 /// The first rule about the node itself that it fails.
@@ -151,14 +188,23 @@ pub(crate) fn check_node(
     if described.is_some_and(|d| asked.plugins.iter().any(|p| !has_plugin(d, p))) {
         return Some(Filter::Plugins);
     }
-    let satisfied = constraints
-        .as_ref()
-        .is_some_and(|all| all.iter().all(|c| constraint::matches(c, node)));
-    (!satisfied).then_some(Filter::Constraints)
+    let hold = |all: &Vec<Constraint>| {
+        let mut hard = all.iter().filter(|c| !c.is_soft());
+        hard.all(|c| constraint::matches(c, node))
+    };
+    if !constraints.constraints.as_ref().is_some_and(hold) {
+        return Some(Filter::Constraints);
+    }
+    let hold = |all: &Vec<Affinity>| {
+        let mut hard = all.iter().filter(|a| !a.is_soft() && a.is_static());
+        hard.all(|a| a.holds(a.finds_image(node)))
+    };
+    let satisfied = constraints.affinities.as_ref().is_some_and(hold);
+    (!satisfied).then_some(Filter::Affinity)
 }
 
-/// The first rule about what runs on the node that it fails, but for [`Filter::MaxReplicas`],
-/// which depends on the service.
+/// The first rule about what runs on the node that it fails, but for [`Filter::Affinity`], which
+/// depends on other services, and [`Filter::MaxReplicas`], which depends on the task's own.
 pub(crate) fn check_room(asked: &Requirements, node: &Node, account: &Account) -> Option<Filter> {
     if account.lacks(asked, node).is_some() {
         return Some(Filter::Resources);

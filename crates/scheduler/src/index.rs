@@ -9,6 +9,7 @@ use std::sync::Arc;
 use types::{Node, NodeId, ServiceId, Task};
 
 use crate::account::Account;
+use crate::images;
 use crate::requirements::Load;
 
 /// Place of a node in the index; small and dense, and reused after the node is gone.
@@ -26,6 +27,8 @@ pub(crate) struct Entry {
     pub(crate) node: Option<Arc<Node>>,
     /// What its tasks take.
     pub(crate) account: Account,
+    /// Images that it says it holds.
+    images: Vec<String>,
     /// The load it is filed under in the order by load.
     filed: Option<u32>,
     /// Whether it may be filed under another load than it has.
@@ -42,6 +45,7 @@ pub(crate) struct NodeIndex {
     by_load: BTreeSet<(u32, Place)>,
     moved: Vec<Place>,
     services: BTreeMap<ServiceKey, BTreeMap<Place, u32>>,
+    holders: BTreeMap<String, Arc<BTreeSet<Place>>>,
     dirty: Vec<Place>,
 }
 
@@ -81,9 +85,15 @@ impl NodeIndex {
         }
     }
 
-    /// Places of nodes, fewest active tasks first, as of the last [`NodeIndex::sort_by_load`].
-    pub(crate) fn by_load(&self) -> impl Iterator<Item = Place> {
-        self.by_load.iter().map(|(_, place)| *place)
+    /// Places of nodes with their active tasks, fewest first, as of the last
+    /// [`NodeIndex::sort_by_load`].
+    pub(crate) fn by_load(&self) -> impl Iterator<Item = (u32, Place)> {
+        self.by_load.iter().copied()
+    }
+
+    /// Places of nodes that say they hold an image, if there are any.
+    pub(crate) fn holders(&self, image: &str) -> Option<&Arc<BTreeSet<Place>>> {
+        self.holders.get(image)
     }
 
     /// Active tasks of a service by place, where there are any.
@@ -101,7 +111,11 @@ impl NodeIndex {
     pub(crate) fn set_node(&mut self, node: &Arc<Node>) -> Place {
         let place = self.place_for(node.id);
         let entry = &mut self.entries[place as usize];
-        entry.node = Some(node.clone());
+        let old = entry.node.replace(node.clone());
+        let described = |n: &Arc<Node>| n.description.as_ref().map(Arc::as_ptr);
+        if old.as_ref().and_then(described) != described(node) {
+            self.set_images(place, images::held(node).map(str::to_owned).collect());
+        }
         self.mark(place);
         place
     }
@@ -109,8 +123,8 @@ impl NodeIndex {
     /// Removes a node. What its tasks take is kept until they are gone too.
     pub(crate) fn remove_node(&mut self, id: NodeId) -> Option<Place> {
         let place = self.place(id)?;
-        let entry = &mut self.entries[place as usize];
-        entry.node = None;
+        self.entries[place as usize].node = None;
+        self.set_images(place, Vec::new());
         self.mark(place);
         self.release(place);
         Some(place)
@@ -154,6 +168,17 @@ impl NodeIndex {
         }
     }
 
+    /// Sets aside at a place what a task will take there that waits for others to end. It is no
+    /// change of the node: nobody is woken by it.
+    pub(crate) fn set_aside(&mut self, place: Place, load: &Load) {
+        self.entries[place as usize].account.add(load);
+    }
+
+    /// Takes back what was set aside.
+    pub(crate) fn take_back(&mut self, place: Place, load: &Load) {
+        self.entries[place as usize].account.remove(load);
+    }
+
     /// Places where something changed since the last call.
     pub(crate) fn take_dirty(&mut self) -> Vec<Place> {
         let dirty = std::mem::take(&mut self.dirty);
@@ -171,6 +196,7 @@ impl NodeIndex {
             id,
             node: None,
             account: Account::default(),
+            images: Vec::new(),
             filed: None,
             moved: false,
             dirty: false,
@@ -198,6 +224,23 @@ impl NodeIndex {
         if entry.node.is_none() && entry.account.held == 0 {
             self.places.remove(&entry.id);
             self.vacant.push(place);
+        }
+    }
+
+    fn set_images(&mut self, place: Place, new: Vec<String>) {
+        let old = std::mem::replace(&mut self.entries[place as usize].images, new);
+        for image in old {
+            let Some(places) = self.holders.get_mut(&image) else {
+                continue;
+            };
+            Arc::make_mut(places).remove(&place);
+            if places.is_empty() {
+                self.holders.remove(&image);
+            }
+        }
+        for image in &self.entries[place as usize].images {
+            let places = self.holders.entry(image.clone()).or_default();
+            Arc::make_mut(places).insert(place);
         }
     }
 

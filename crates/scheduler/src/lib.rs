@@ -8,6 +8,8 @@
 //! Nothing here reads a clock, does I/O or changes a state; nothing here restarts or moves a task.
 
 mod account;
+pub mod affinity;
+mod bonds;
 mod candidates;
 mod classes;
 pub mod constraint;
@@ -15,6 +17,7 @@ pub mod explain;
 pub mod expression;
 mod failures;
 mod filter;
+mod images;
 mod index;
 mod queue;
 pub mod rebalance;

@@ -2,8 +2,9 @@
 //!
 //! Follows the tasks it is told of. What is tried again when is decided by the scheduler.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound::{Excluded, Unbounded};
+use std::ops::Bound::{Excluded, Included};
 use std::sync::Arc;
 
 use types::{NodeId, ServiceId, Task, TaskId, TaskState};
@@ -11,9 +12,13 @@ use types::{NodeId, ServiceId, Task, TaskId, TaskState};
 use crate::classes::{ClassId, Classes};
 use crate::failures::SpecKey;
 
+/// The priority of a service; the highest comes first.
+pub(crate) type Urgency = Reverse<u8>;
+
 /// Tasks that are placed together: one spec of one service, asking the same of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct GroupKey {
+    pub(crate) urgency: Urgency,
     pub(crate) service: Option<ServiceId>,
     pub(crate) spec_version: Option<u64>,
     pub(crate) class: ClassId,
@@ -23,6 +28,24 @@ impl GroupKey {
     /// What its failures are counted under.
     pub(crate) fn spec(self) -> SpecKey {
         (self.service, self.spec_version)
+    }
+
+    fn first(urgency: Urgency) -> Self {
+        Self {
+            urgency,
+            service: None,
+            spec_version: None,
+            class: 0,
+        }
+    }
+
+    fn last(urgency: Urgency) -> Self {
+        Self {
+            urgency,
+            service: Some(ServiceId::MAX),
+            spec_version: Some(u64::MAX),
+            class: ClassId::MAX,
+        }
     }
 }
 
@@ -105,10 +128,29 @@ impl Queue {
         self.groups.get_mut(&key)
     }
 
-    /// The first group to try after `after`.
-    pub(crate) fn next_ready(&self, after: Option<GroupKey>) -> Option<GroupKey> {
-        let from = after.map_or(Unbounded, Excluded);
-        self.ready.range((from, Unbounded)).next().copied()
+    /// The first group to try of an urgency, after `after`.
+    pub(crate) fn next_ready(&self, urgency: Urgency, after: Option<GroupKey>) -> Option<GroupKey> {
+        let from = after.map_or(Included(GroupKey::first(urgency)), Excluded);
+        let until = Included(GroupKey::last(urgency));
+        self.ready.range((from, until)).next().copied()
+    }
+
+    /// The most urgent of the groups to try that come after all of `after`.
+    pub(crate) fn next_urgency(&self, after: Option<Urgency>) -> Option<Urgency> {
+        let first = match after {
+            None => self.ready.first(),
+            Some(urgency) => {
+                let rest = Excluded(GroupKey::last(urgency));
+                self.ready.range((rest, std::ops::Bound::Unbounded)).next()
+            }
+        };
+        first.map(|key| key.urgency)
+    }
+
+    /// The first group to try of some classes.
+    pub(crate) fn first_of(&self, classes: &BTreeSet<ClassId>) -> Option<GroupKey> {
+        let mut ready = self.ready.iter();
+        ready.find(|key| classes.contains(&key.class)).copied()
     }
 
     /// A group is to be tried.
@@ -239,6 +281,7 @@ impl Queue {
 
 fn key_of(task: &Task, class: ClassId) -> GroupKey {
     GroupKey {
+        urgency: Reverse(task.service_spec.options.priority),
         service: task.service_id,
         spec_version: task.spec_version,
         class,

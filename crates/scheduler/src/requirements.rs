@@ -3,6 +3,7 @@
 //! Reads a task only; knows nothing of nodes.
 
 use types::container::MountKind;
+use types::options::Strategy;
 use types::resources::count_by_kind;
 use types::service::{Protocol, PublishMode};
 use types::{GenericResource, Task, TaskState};
@@ -27,6 +28,10 @@ pub(crate) struct Requirements {
     pub(crate) plugins: Vec<Plugin>,
     /// Constraint expressions as written.
     pub(crate) constraints: Vec<String>,
+    /// Affinity expressions as written.
+    pub(crate) affinities: Vec<String>,
+    /// How nodes are ranked; `None` takes the cluster's default.
+    pub(crate) strategy: Option<Strategy>,
     /// Platforms of which one must match, as (os, architecture); empty is any.
     pub(crate) platforms: Vec<(String, String)>,
     /// Ports of the node.
@@ -51,7 +56,10 @@ pub(crate) struct Plugin {
 impl Requirements {
     /// What a task asks.
     pub(crate) fn of(task: &Task) -> Self {
+        let options = &task.service_spec.options;
         let mut all = Self {
+            affinities: options.affinities.clone(),
+            strategy: options.strategy,
             plugins: plugins(task),
             ports: host_ports(task),
             cluster_volumes: mounts_cluster_volume(task),
@@ -94,6 +102,8 @@ pub(crate) struct Load {
     pub(crate) ports: Vec<HostPort>,
     /// Whether it counts as active for ranking: it is not meant to stop.
     pub(crate) active: bool,
+    /// The priority that another task must exceed to displace it; `None` if none may.
+    pub(crate) displaceable: Option<u8>,
 }
 
 impl Load {
@@ -106,8 +116,19 @@ impl Load {
             generic: task.assigned_generic_resources.clone(),
             ports: host_ports(task),
             active: task.desired_state <= TaskState::Complete,
+            displaceable: displaceable(task),
         }
     }
+}
+
+/// The priority of a task that may be displaced. Those of services with a task per node may not,
+/// nor those without a service: nobody would put them elsewhere.
+pub(crate) fn displaceable(task: &Task) -> Option<u8> {
+    let spec = &task.service_spec;
+    let moves = task.service_id.is_some()
+        && !spec.mode.is_global()
+        && task.desired_state <= TaskState::Complete;
+    moves.then_some(spec.options.priority)
 }
 
 /// Architecture names of the kernel as image platforms write them; others stay, in lower case.

@@ -9,18 +9,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store::{Action, Change, Diff, Guard, Plan, State, Step};
+use types::options::Strategy;
 use types::task::message;
 use types::{
     Entropy, GenericResource, Node, NodeId, Task, TaskId, TaskState, TaskStatus, Timestamp,
 };
 
-use crate::candidates::Search;
+use crate::bonds::Bonds;
+use crate::candidates::{Search, seed_of};
 use crate::classes::{ClassId, Classes, Verdict};
 use crate::failures::{Failures, has_failed};
 use crate::filter::{self, Counts, Filter};
+use crate::images;
 use crate::index::{NodeIndex, Place, ServiceKey, occupied};
-use crate::queue::{GroupKey, Queue};
-use crate::requirements::{Load, Requirements};
+use crate::queue::{GroupKey, Queue, Urgency};
+use crate::requirements::{Load, Requirements, displaceable};
 
 /// Steps of one plan. Enough that the cost of a log append vanishes in it, few enough that other
 /// stages and users wait no more than some tens of milliseconds.
@@ -56,6 +59,10 @@ struct Run<'a> {
     placed: Vec<(Place, ServiceKey, Load)>,
     /// Classes of which no node has room, and why.
     exhausted: BTreeMap<ClassId, Arc<str>>,
+    /// Classes whose groups are placed one task at a time.
+    careful: BTreeSet<ClassId>,
+    /// The cluster's way of ranking nodes.
+    strategy: Strategy,
 }
 
 impl Scheduler {
@@ -85,6 +92,13 @@ impl Scheduler {
         match change {
             Change::Task(diff) => self.task_changed(diff.old.as_deref(), diff.new.as_deref()),
             Change::Node(diff) => self.node_changed(diff),
+            Change::Service(diff) => {
+                let id = diff.latest().id;
+                let stirred = self.classes.service_changed(id, diff.new.as_deref());
+                stirred
+                    .into_iter()
+                    .for_each(|key| self.queue.set_ready(key));
+            }
             _ => {}
         }
     }
@@ -93,7 +107,7 @@ impl Scheduler {
     /// reason for those that fit nowhere. `view` is the state after the last change observed.
     ///
     /// At most [`STEPS_MAX`] steps; if there is more to do, the plan asks to be woken at once.
-    /// The strategies of today draw nothing from `entropy`.
+    /// Nothing is drawn from `entropy`: what the `random` strategy draws follows from task ids.
     pub fn plan(&mut self, view: &State, now: Timestamp, _entropy: &mut dyn Entropy) -> Plan {
         self.failures.expire(now);
         let mut run = Run {
@@ -104,9 +118,15 @@ impl Scheduler {
             full: false,
             placed: Vec::new(),
             exhausted: BTreeMap::new(),
+            careful: BTreeSet::new(),
+            strategy: view
+                .cluster()
+                .map(|c| c.spec.options.strategy)
+                .unwrap_or_default(),
         };
         self.wake(&mut run);
         self.end_unwanted(&mut run);
+        self.place_careful(&mut run);
         self.check_made_for(&mut run);
         self.place_groups(&mut run);
         for (place, service, load) in &run.placed {
@@ -179,7 +199,7 @@ impl Scheduler {
         };
         let mut room = Vec::new();
         for place in dirty {
-            let verdict = class.verdict(*place, self.index.entry(*place));
+            let verdict = class.verdict(*place, &self.index, run.view);
             waiting.stale |= waiting.note(*place, verdict);
             if verdict == Verdict::Fits {
                 room.push(*place);
@@ -260,8 +280,16 @@ impl Scheduler {
         };
         let asked = Requirements::of(task);
         let constraints = filter::read_constraints(&asked);
+        let mut bonds = Bonds::of(constraints.affinities.as_ref());
+        if bonds.is_careful() && !run.placed.is_empty() {
+            run.full = true;
+            return false;
+        }
+        bonds.learn(run.view);
         let here = u64::from(self.index.service_tasks(task.service_id, place));
+        let bound = || !bonds.hold(&self.index, run.view, place);
         let failed = filter::check_node(&asked, &constraints, node)
+            .or_else(|| bound().then_some(Filter::Affinity))
             .or_else(|| filter::check_room(&asked, node, account))
             .or_else(|| {
                 let reached = asked.max_replicas > 0 && here >= asked.max_replicas;
@@ -281,6 +309,7 @@ impl Scheduler {
             generic: account.claim(&asked, node),
             ports: asked.ports,
             active: true,
+            displaceable: displaceable(task),
         };
         run.assign(task, node, load.generic.clone());
         self.index.charge(place, task.service_id, &load);
@@ -288,34 +317,64 @@ impl Scheduler {
         false
     }
 
+    /// Groups for which single tasks on a node decide: one task, before anything else is placed,
+    /// because only what the state holds is seen of single tasks.
+    fn place_careful(&mut self, run: &mut Run) {
+        let careful = self.classes.careful();
+        if careful.is_empty() {
+            return;
+        }
+        if let Some(key) = self.queue.first_of(&careful) {
+            self.place_group(key, 1, run);
+            run.full |= self.queue.first_of(&careful).is_some();
+        }
+        run.careful = careful;
+    }
+
+    /// All groups, the most urgent first.
     fn place_groups(&mut self, run: &mut Run) {
-        let start = self.cursor;
+        let mut urgency = self.queue.next_urgency(None);
+        while let Some(level) = urgency {
+            if !self.place_level(level, run) {
+                run.full = true;
+                return;
+            }
+            urgency = self.queue.next_urgency(Some(level));
+        }
+        self.cursor = None;
+    }
+
+    /// Groups of one urgency, beginning behind the one tried last. Returns whether each was tried.
+    fn place_level(&mut self, level: Urgency, run: &mut Run) -> bool {
+        let start = self.cursor.filter(|key| key.urgency == level);
+        self.cursor = start;
         let mut wrapped = start.is_none();
         loop {
-            let next = self.queue.next_ready(self.cursor);
+            let next = self.queue.next_ready(level, self.cursor);
             let Some(key) = next.filter(|key| !wrapped || start.is_none_or(|s| *key <= s)) else {
                 if wrapped {
-                    self.cursor = None;
-                    return;
+                    return true;
                 }
                 wrapped = true;
                 self.cursor = None;
                 continue;
             };
             if run.budget == 0 {
-                run.full = true;
-                return;
+                return false;
             }
             self.cursor = Some(key);
-            self.place_group(key, run);
+            if !run.careful.contains(&key.class) {
+                self.place_group(key, run.budget, run);
+            }
         }
     }
 
-    fn place_group(&mut self, key: GroupKey, run: &mut Run) {
+    /// Places at most `most` tasks of a group.
+    fn place_group(&mut self, key: GroupKey, most: usize, run: &mut Run) {
         let Some(group) = self.queue.group(key) else {
             return;
         };
-        let tasks: Vec<TaskId> = group.tasks.iter().copied().take(run.budget).collect();
+        let tasks: Vec<TaskId> = group.tasks.iter().copied().take(most).collect();
         let more = group.tasks.len() > tasks.len();
         let done = self.place_tasks(key, &tasks, run);
         if done == tasks.len() {
@@ -330,13 +389,17 @@ impl Scheduler {
         if run.exhausted.contains_key(&key.class) {
             return 0;
         }
-        let Some(class) = self.classes.known(key.class, &self.index) else {
+        let Some(class) = self.classes.known(key.class, &self.index, run.view) else {
             return 0;
         };
         let search = Search {
+            view: run.view,
             key,
-            class,
             failed: self.failures.of(key.spec()),
+            strategy: class.asked.strategy.unwrap_or(run.strategy),
+            class,
+            seed: seed_of(tasks.first()),
+            holders: holders(key, tasks.first(), &self.index, run.view),
         };
         let mut tree = search.tree(&mut self.index, tasks.len());
         for (done, id) in tasks.iter().enumerate() {
@@ -344,8 +407,8 @@ impl Scheduler {
                 continue;
             };
             let mut taken = None;
-            let found = tree.next(&mut |place| {
-                let (rank, load) = search.place(&mut self.index, place)?;
+            let found = tree.next(&mut |candidate| {
+                let (rank, load) = search.place(&mut self.index, candidate)?;
                 taken = Some(load);
                 Some(rank)
             });
@@ -380,14 +443,14 @@ impl Scheduler {
 
     /// Why a group fits nowhere; it is counted among those that wait.
     fn reason(&mut self, key: GroupKey, run: &mut Run) -> Arc<str> {
-        let Some(class) = self.classes.known(key.class, &self.index) else {
+        let Some(class) = self.classes.known(key.class, &self.index, run.view) else {
             return Arc::from("");
         };
         if let Some(text) = run.exhausted.get(&key.class) {
             class.waiting.get_or_insert_default().groups.insert(key);
             return text.clone();
         }
-        let verdicts = class.verdicts(&self.index);
+        let verdicts = class.verdicts(&self.index, run.view);
         let waiting = class.waiting.get_or_insert_default();
         waiting.groups.insert(key);
         waiting.verdicts = verdicts;
@@ -460,6 +523,20 @@ impl<'a> Run<'a> {
         };
         self.plan.push(Step::guarded(task_guard(task), action));
     }
+}
+
+/// Nodes that hold the image of a service's tasks; `None` if no node says so, or for tasks without
+/// a service, which are equal in all but what they run.
+fn holders(
+    key: GroupKey,
+    first: Option<&TaskId>,
+    index: &NodeIndex,
+    view: &State,
+) -> Option<Arc<BTreeSet<Place>>> {
+    key.service?;
+    let task = view.tasks().get(*first?)?;
+    let image = images::normal(&task.spec().container()?.image)?;
+    index.holders(&image).cloned()
 }
 
 fn task_guard(task: &Task) -> Guard {

@@ -7,18 +7,41 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use types::Node;
+use types::options::Strategy;
 use types::task::PlacementPreference;
 
 use crate::constraint::{Key, label_key};
 use crate::index::Place;
 
-/// How good a node is for a task; the least is the best. The order is SwarmKit's: recent
-/// failures (if they are enough to count), active tasks of the service, all active tasks.
+/// How good a node is for a task; the least is the best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank {
+    /// Recent failures, if they are enough to count (SwarmKit's rule).
     pub(crate) failures: u32,
-    pub(crate) service_tasks: u32,
-    pub(crate) tasks: u32,
+    /// Soft expressions that do not hold.
+    pub(crate) misses: u32,
+    /// What the strategy ranks by.
+    pub(crate) order: Order,
+    /// The node does not hold the image.
+    pub(crate) pulls: bool,
+}
+
+/// What a strategy ranks by, the most important first; the least is the best.
+pub(crate) type Order = (u32, u32);
+
+/// The order of a node that has so many active tasks of the service and in all, is so full with
+/// the task (by `Account::weight`), and drew so. Spread is SwarmKit's, binpack classic Swarm's.
+pub(crate) fn order(
+    strategy: Strategy,
+    (service_tasks, tasks): (u32, u32),
+    weight: impl FnOnce() -> u32,
+    draw: impl FnOnce() -> u32,
+) -> Order {
+    match strategy {
+        Strategy::Spread => (service_tasks, tasks),
+        Strategy::Binpack => (u32::MAX - weight(), u32::MAX - tasks),
+        Strategy::Random => (draw(), 0),
+    }
 }
 
 /// A node that can take a task. Equal ranks are decided by place: every run of the same inputs
@@ -111,16 +134,19 @@ impl Tree {
 
     /// Gives the next task to the best node that still has room.
     ///
-    /// `place` is asked to put it on a node and answers with the node's new rank, or `None` if
+    /// `place` is asked to put it on a node that ranks so and answers with the node's new rank, or `None` if
     /// there is no room. Returns the place, or `None` if no node has room.
-    pub(crate) fn next(&mut self, place: &mut impl FnMut(Place) -> Option<Rank>) -> Option<Place> {
+    pub(crate) fn next(
+        &mut self,
+        place: &mut impl FnMut(Candidate) -> Option<Rank>,
+    ) -> Option<Place> {
         self.descend(self.root, place)
     }
 
     fn descend(
         &mut self,
         at: usize,
-        place: &mut impl FnMut(Place) -> Option<Rank>,
+        place: &mut impl FnMut(Candidate) -> Option<Rank>,
     ) -> Option<Place> {
         loop {
             let (tasks, child) = match &mut self.branches[at] {
@@ -149,13 +175,13 @@ fn leaf(candidates: Vec<Candidate>) -> Branch {
 
 fn best(
     heap: &mut BinaryHeap<Reverse<Candidate>>,
-    place: &mut impl FnMut(Place) -> Option<Rank>,
+    place: &mut impl FnMut(Candidate) -> Option<Rank>,
 ) -> Option<Place> {
     loop {
-        let Reverse((_, candidate)) = heap.pop()?;
+        let Reverse(candidate) = heap.pop()?;
         if let Some(rank) = place(candidate) {
-            heap.push(Reverse((rank, candidate)));
-            return Some(candidate);
+            heap.push(Reverse((rank, candidate.1)));
+            return Some(candidate.1);
         }
     }
 }

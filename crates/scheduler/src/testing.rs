@@ -60,6 +60,25 @@ pub(crate) fn labelled(n: u64, key: &str, value: &str) -> Node {
     node
 }
 
+/// The cluster object.
+pub(crate) fn cluster(spec: types::ClusterSpec) -> types::Cluster {
+    types::Cluster {
+        id: types::ClusterId::MIN,
+        meta: types::Meta::default(),
+        spec,
+        root_ca: types::cluster::RootCa::default(),
+        network_bootstrap_keys: Vec::new(),
+        encryption_key_lamport_clock: 0,
+        blacklisted_certificates: BTreeMap::new(),
+        unlock_keys: Vec::new(),
+        fips: false,
+        default_address_pool: Vec::new(),
+        subnet_size: 0,
+        vxlan_udp_port: 0,
+        feature_level: 0,
+    }
+}
+
 pub(crate) fn service_id(n: u64) -> ServiceId {
     ServiceId::from_u128((1 << 127) + u128::from(n)).unwrap()
 }

@@ -1,9 +1,11 @@
 //! Claims about the scheduler as a whole.
 
+mod affinities;
 mod explaining;
 mod filters;
 mod properties;
 mod ranking;
 mod rebalancing;
 mod simulating;
+mod strategies;
 mod waiting;

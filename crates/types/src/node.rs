@@ -263,3 +263,13 @@ pub const MANAGER_TIME_KEY: &str = "swarm-time";
 /// By this engine label a node of ours says, when it knocks instead of opening a session, that its
 /// executor does not answer; the value is the reason. Such a node is listed as down with it.
 pub const EXECUTOR_TROUBLE_LABEL: &str = "swarm.executor-trouble";
+
+/// By this engine label a node of ours says which images it holds: names with tags, separated by
+/// blanks, the newest first, at most [`IMAGES_MAX`] of them and [`IMAGES_BYTES_MAX`] in all.
+pub const IMAGES_LABEL: &str = "swarm.images";
+
+/// Most images that a node reports. Every manager keeps them for every node.
+pub const IMAGES_MAX: usize = 32;
+
+/// Most bytes of the list of images that a node reports: 200 MB for 100,000 nodes.
+pub const IMAGES_BYTES_MAX: usize = 2 << 10;

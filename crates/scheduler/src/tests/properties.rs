@@ -196,7 +196,7 @@ fn assert_index_equals_a_fresh_one(world: &mut World) {
     let loads = |index: &NodeIndex| -> Vec<u32> {
         index
             .by_load()
-            .map(|p| index.entry(p).account.active)
+            .map(|(_, p)| index.entry(p).account.active)
             .collect()
     };
     assert_eq!(loads(have), loads(want));
