@@ -31,6 +31,9 @@ pub const COMMIT_WRITE_TICKS: u64 = 5;
 /// Ticks between two questions of a removed member whether it is still needed.
 pub const FAREWELL_TICKS: u64 = ELECTION_TICKS as u64;
 
+/// Ticks without a leader after which a learner asks whether it was removed: some elections.
+pub const FORGOTTEN_TICKS: u64 = 10 * ELECTION_TICKS as u64;
+
 /// Entries that a learner may lack when it is promoted. With entries of a kilobyte that is a
 /// megabyte, milliseconds of catching up; none at all could never be reached under load.
 pub const PROMOTE_LAG_ENTRIES_MAX: u64 = 1_000;

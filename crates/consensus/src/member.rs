@@ -9,7 +9,7 @@ use std::sync::Arc;
 use raft::{RawNode, SnapshotStatus, StateRole};
 
 use crate::codec;
-use crate::config::{COMMIT_WRITE_TICKS, Config, FAREWELL_TICKS};
+use crate::config::{COMMIT_WRITE_TICKS, Config, FAREWELL_TICKS, FORGOTTEN_TICKS};
 use crate::convert;
 use crate::log::MemLog;
 use crate::logger;
@@ -49,6 +49,8 @@ pub struct Consensus {
     removal: Removal,
     /// Index of the newest entry that removed a member.
     removed_until: u64,
+    /// When a leader was last heard, in ticks.
+    led_at: u64,
     status: Option<Status>,
 }
 
@@ -92,6 +94,7 @@ impl Consensus {
             commit_unwritten_ticks: 0,
             removal: Removal::No,
             removed_until: applied,
+            led_at: 0,
             status: None,
             config,
         };
@@ -230,7 +233,8 @@ impl Consensus {
 
     fn tick(&mut self) {
         self.ticks += 1;
-        if self.removal == Removal::Lingering && self.ticks.is_multiple_of(FAREWELL_TICKS) {
+        let asks = self.removal == Removal::Lingering || self.is_forgotten();
+        if asks && self.ticks.is_multiple_of(FAREWELL_TICKS) {
             self.ask_to_leave();
         }
         let unwritten = self.raw.raft.raft_log.committed > self.written.commit;
@@ -248,6 +252,13 @@ impl Consensus {
         } else {
             self.raw.tick();
         }
+    }
+
+    /// Whether this member may have been removed without hearing of it: a voter that hears of no
+    /// leader campaigns, and is told; a learner would wait for ever.
+    fn is_forgotten(&self) -> bool {
+        let learns = self.membership.learners.contains(&self.config.raft_id);
+        learns && self.ticks >= self.led_at + FORGOTTEN_TICKS
     }
 
     /// Whether this member is the only voter and does not lead: nobody else can, so there is
@@ -334,6 +345,12 @@ impl Consensus {
     }
 
     fn note_heard(&mut self, message: &Message) {
+        if matches!(
+            message.kind,
+            MessageKind::Append | MessageKind::Heartbeat | MessageKind::Snapshot
+        ) {
+            self.led_at = self.ticks;
+        }
         let is_answer = matches!(
             message.kind,
             MessageKind::AppendResponse | MessageKind::HeartbeatResponse

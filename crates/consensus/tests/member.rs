@@ -6,9 +6,10 @@ use std::sync::{Arc, mpsc};
 use bytes::Bytes;
 use consensus::{
     Apply, COMMIT_WRITE_TICKS, ChangeRefused, Committed, Config, Consensus, ELECTION_TICKS,
-    Effects, Entry, EntryKind, ForceError, HardState, Input, Limits, Member, MemberChange, Message,
-    MessageKind, MessageRefused, Payload, Persist, ProposalId, RaftId, ReadId, Rejected, Removal,
-    RequestId, Restored, Role, StartError, bootstrap, force_new_cluster,
+    Effects, Entry, EntryKind, FAREWELL_TICKS, FORGOTTEN_TICKS, ForceError, HardState, Input,
+    Limits, Member, MemberChange, Message, MessageKind, MessageRefused, Payload, Persist,
+    ProposalId, RaftId, ReadId, Rejected, Removal, RequestId, Restored, Role, StartError,
+    bootstrap, force_new_cluster,
 };
 use proptest::prelude::*;
 
@@ -186,6 +187,24 @@ impl Cluster {
         self.nodes.insert(n, Node::start(n, Restored::default()));
         assert_eq!(self.change(MemberChange::AddLearner(member(n))), None);
         self.ticks(2);
+    }
+
+    /// Lets only this member's clock go on, and returns whom the others want told that they were
+    /// removed.
+    fn told_to(&mut self, n: u64, ticks: usize) -> Vec<RaftId> {
+        let mut told = Vec::new();
+        for _ in 0..ticks {
+            let asks = self.nodes.get_mut(&n).expect("it exists");
+            asks.consensus.handle(Input::Tick);
+            asks.settle();
+            for message in asks.outbox.drain(..).collect::<Vec<_>>() {
+                let node = self.nodes.get_mut(&message.to.get()).expect("it exists");
+                node.consensus.handle(Input::Step(message));
+                let effects = node.consensus.ready().into_iter();
+                told.extend(effects.flat_map(|e| e.tell_removed));
+            }
+        }
+        told
     }
 
     fn change(&mut self, change: MemberChange) -> Option<Rejected> {
@@ -578,26 +597,34 @@ fn a_leader_is_removed_after_it_gave_leadership_away_and_learns_of_it() {
             .contains_key(&id(1))
     );
     // It hears no more of the others, asks for votes, and is told.
-    let mut told = Vec::new();
-    for _ in 0..3 * ELECTION_TICKS {
-        let removed = cluster.nodes.get_mut(&1).unwrap();
-        removed.consensus.handle(Input::Tick);
-        removed.settle();
-        for message in removed.outbox.drain(..).collect::<Vec<_>>() {
-            let node = cluster.nodes.get_mut(&message.to.get()).unwrap();
-            node.consensus.handle(Input::Step(message));
-            told.extend(
-                node.consensus
-                    .ready()
-                    .into_iter()
-                    .flat_map(|e| e.tell_removed),
-            );
-        }
-    }
+    let told = cluster.told_to(1, 3 * ELECTION_TICKS);
     assert!(told.contains(&id(1)));
     let removed = cluster.nodes.get_mut(&1).unwrap();
     removed.consensus.handle(Input::ToldRemoved { by: id(2) });
     assert_eq!(removed.consensus.status().removal, Removal::Done);
+}
+
+#[test]
+fn a_learner_that_was_removed_while_it_was_cut_off_learns_of_it() {
+    let mut cluster = Cluster::new(2);
+    cluster.add_learner(3);
+    cluster.cut = vec![3];
+    assert_eq!(cluster.change(MemberChange::Remove(id(3))), None);
+    cluster.cut.clear();
+    let patience = usize::try_from(FORGOTTEN_TICKS + FAREWELL_TICKS).unwrap();
+    assert!(cluster.told_to(3, patience).contains(&id(3)));
+    let removed = cluster.nodes.get_mut(&3).unwrap();
+    removed.consensus.handle(Input::ToldRemoved { by: id(2) });
+    assert_eq!(removed.consensus.status().removal, Removal::Done);
+}
+
+#[test]
+fn a_learner_that_hears_its_leader_asks_nothing() {
+    let mut cluster = Cluster::new(1);
+    cluster.add_learner(2);
+    cluster.ticks(usize::try_from(FORGOTTEN_TICKS).unwrap());
+    assert_eq!(cluster.told_to(2, FAREWELL_TICKS as usize).len(), 0);
+    assert_eq!(cluster.nodes[&2].consensus.status().removal, Removal::No);
 }
 
 #[test]
