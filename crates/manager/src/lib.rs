@@ -30,6 +30,7 @@ pub mod raft;
 pub mod roles;
 pub mod seat;
 pub mod seed;
+mod settings;
 pub mod stages;
 pub mod view;
 pub mod watch;

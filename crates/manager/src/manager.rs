@@ -32,6 +32,7 @@ use crate::quorum::Quorum;
 use crate::raft::Raft;
 use crate::seat::Seat;
 use crate::seed::Seed;
+use crate::settings::follow_retention;
 use crate::view::{View, follow_leader, follow_standings};
 use crate::watch::WatchApi;
 use crate::{raft, stages};
@@ -293,10 +294,12 @@ impl Manager {
         let follow = follow_leader(handle.status(), is_ready, found, stop.clone());
         let (changed, standings) = watch::channel(0);
         let standing = follow_standings(ledger.clone(), changed, stop.clone());
+        let retain = follow_retention(ledger.clone(), handle.clone(), stop.clone());
         let tasks = vec![
             tokio::spawn(leader.run(stop.clone())),
             tokio::spawn(follow),
             tokio::spawn(standing),
+            tokio::spawn(retain),
         ];
         let view = Arc::new(View::new(
             config.cluster_id,

@@ -54,16 +54,10 @@ pub struct Config {
     pub id: RaftId,
     /// Random number that this member's election timeouts are drawn from.
     pub seed: u64,
-    /// A snapshot is made after this many applied entries.
-    pub snapshot_entries: u64,
-    /// … or after this many bytes of applied entries, whichever comes first.
+    /// What is kept, until [`Handle::retain`](crate::Handle::retain) says otherwise.
+    pub retention: Retention,
+    /// A snapshot is made after this many bytes of applied entries, however few those are.
     pub snapshot_bytes: u64,
-    /// Entries before a snapshot that stay in the log for slow followers, so that a member that was
-    /// away for a moment does not need the whole state.
-    pub keep_entries: u64,
-    /// Snapshot files that stay. The second newest serves when the newest turns out damaged, as
-    /// long as the log still reaches back to it.
-    pub keep_snapshots: usize,
     /// Time between two ticks. Only tests change it.
     pub tick: Duration,
 }
@@ -74,13 +68,34 @@ impl Config {
         Self {
             id,
             seed,
-            // SwarmKit's numbers.
-            snapshot_entries: 10_000,
-            keep_entries: 500,
+            retention: Retention::default(),
             // Four files of the log: recovery reads them in well under a second.
             snapshot_bytes: 64 << 20,
-            keep_snapshots: 2,
             tick: Duration::from_millis(consensus::TICK_MS),
+        }
+    }
+}
+
+/// How much of its past a replica keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// A snapshot is made after this many applied entries, one at least.
+    pub snapshot_entries: u64,
+    /// Entries before a snapshot that stay in the log for slow followers, so that a member that was
+    /// away for a moment does not need the whole state.
+    pub keep_entries: u64,
+    /// Snapshot files that stay. The second newest serves when the newest turns out damaged, as
+    /// long as the log still reaches back to it.
+    pub keep_snapshots: usize,
+}
+
+impl Default for Retention {
+    /// SwarmKit's numbers, and one more snapshot.
+    fn default() -> Self {
+        Self {
+            snapshot_entries: 10_000,
+            keep_entries: 500,
+            keep_snapshots: 2,
         }
     }
 }

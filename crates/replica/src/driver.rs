@@ -220,6 +220,10 @@ impl Driver {
                 let id = self.requests.add(Waiter::Change(reply));
                 self.consensus.handle(Input::TransferLeader { id, to });
             }
+            Control::Retain(retention) => {
+                self.policy.set_entries_max(retention.snapshot_entries);
+                self.config.retention = retention;
+            }
             Control::Shutdown => return ControlFlow::Break(()),
         }
         ControlFlow::Continue(())
@@ -246,7 +250,7 @@ impl Driver {
             Event::Captured { index, source } => match self.consensus.snapshot_meta() {
                 // Nothing but this very event stands between the applied index and the capture.
                 Some(meta) if meta.index == index => {
-                    let (store, keep) = (self.snapshots.clone(), self.config.keep_snapshots);
+                    let (store, keep) = (self.snapshots.clone(), self.config.retention.keep_snapshots);
                     snapshotter::write(store, meta, source, keep, self.events.clone());
                 }
                 _ => self.policy.finished(false, Instant::now()),
@@ -297,7 +301,7 @@ impl Driver {
             index: meta.index,
             term: meta.term,
         };
-        let keep_entries = self.config.keep_entries;
+        let keep_entries = self.config.retention.keep_entries;
         self.consensus.handle(Input::Compact {
             snapshot: meta,
             keep_entries,

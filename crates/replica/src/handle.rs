@@ -13,7 +13,7 @@ use storage::SnapshotStore;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::api::{ChangeError, ProposeError, ReadError, Status};
+use crate::api::{ChangeError, ProposeError, ReadError, Retention, Status};
 use crate::events::{Event, EventSender};
 
 /// Proposals waiting for the replica's thread. Far above what is in flight at the aimed 10,000
@@ -47,6 +47,7 @@ pub(crate) struct Proposal {
 pub(crate) enum Control {
     Change(MemberChange, oneshot::Sender<Result<u64, ChangeError>>),
     Transfer(Option<RaftId>, oneshot::Sender<Result<u64, ChangeError>>),
+    Retain(Retention),
     Shutdown,
 }
 
@@ -265,6 +266,12 @@ impl Handle {
             }
             first = false;
         }
+    }
+
+    /// From now on the replica keeps so much of its past.
+    pub async fn retain(&self, retention: Retention) {
+        // A replica that has stopped keeps what it has.
+        let _stopped = self.controls.send(Control::Retain(retention)).await;
     }
 
     /// Stops the replica and waits until its log is closed.

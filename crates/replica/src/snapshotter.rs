@@ -35,7 +35,7 @@ pub(crate) struct SnapshotPolicy {
 impl SnapshotPolicy {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
-            entries_max: config.snapshot_entries.max(1),
+            entries_max: config.retention.snapshot_entries.max(1),
             bytes_max: config.snapshot_bytes.max(1),
             entries: 0,
             bytes: 0,
@@ -43,6 +43,11 @@ impl SnapshotPolicy {
             busy: false,
             not_before: None,
         }
+    }
+
+    /// Another number of entries between two snapshots counts from now on.
+    pub(crate) fn set_entries_max(&mut self, entries: u64) {
+        self.entries_max = entries.max(1);
     }
 
     /// Entries were applied.
@@ -143,11 +148,15 @@ mod tests {
     use consensus::RaftId;
 
     use super::*;
+    use crate::api::Retention;
 
     fn policy() -> SnapshotPolicy {
         let config = Config::new(RaftId::new(1).unwrap(), 0);
         SnapshotPolicy::new(&Config {
-            snapshot_entries: 10,
+            retention: Retention {
+                snapshot_entries: 10,
+                ..config.retention
+            },
             snapshot_bytes: 1000,
             ..config
         })

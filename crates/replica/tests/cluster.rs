@@ -15,8 +15,8 @@ use replica::{
 fn plain(_: &mut Config) {}
 
 fn many_snapshots(config: &mut Config) {
-    config.snapshot_entries = 50;
-    config.keep_entries = 5;
+    config.retention.snapshot_entries = 50;
+    config.retention.keep_entries = 5;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,8 +55,8 @@ async fn start(dir: &TempDir, id: u64, addr: Option<&str>, bootstrap: bool) -> N
     let seen = Seen::default();
     let mut config = Config::new(raft_id(id), 7 * id);
     config.tick = TICK;
-    config.snapshot_entries = 40;
-    config.keep_entries = 5;
+    config.retention.snapshot_entries = 40;
+    config.retention.keep_entries = 5;
     let machine = Recorder(seen.clone());
     let handle = if bootstrap {
         Replica::bootstrap(config, machine, storage, peers.clone(), &member(id, &addr))

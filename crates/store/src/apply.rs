@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use types::task::{TaskStatus, message};
-use types::{Meta, Resource, Service, ServiceId, ServiceSpec, Task, TaskId, TaskState, Timestamp};
+use types::{
+    Driver, Meta, Resource, Service, ServiceId, ServiceSpec, Task, TaskId, TaskState, Timestamp,
+};
 
 use crate::action::{Action, Key, NewTask, Object, Transaction};
 use crate::change::{Change, Commit, Diff};
@@ -205,6 +207,7 @@ impl<'a> Step<'a> {
             .ok_or(ApplyError::NoRevision { service, version })?
             .spec
             .clone();
+        let log_driver = self.default_log_driver(&spec);
         let task = Task {
             id: new.id,
             meta: Meta::default(),
@@ -218,7 +221,7 @@ impl<'a> Step<'a> {
             desired_state: new.desired_state,
             networks: Vec::new(),
             endpoint: None,
-            log_driver: None,
+            log_driver,
             assigned_generic_resources: Vec::new(),
             job_iteration: new.job_iteration,
             volumes: Vec::new(),
@@ -230,6 +233,15 @@ impl<'a> Step<'a> {
             new: Some(task),
         }));
         Ok(())
+    }
+
+    /// The cluster's log driver, for a task that names none. A task keeps the one it was made with.
+    fn default_log_driver(&self, spec: &ServiceSpec) -> Option<Arc<Driver>> {
+        if spec.task.log_driver.is_some() {
+            return None;
+        }
+        let cluster = self.state.cluster()?;
+        cluster.spec.default_log_driver.clone().map(Arc::new)
     }
 
     fn allocate(&mut self, id: TaskId) -> Result<(), ApplyError> {

@@ -52,7 +52,7 @@ pub const RAFT: RaftConfig = RaftConfig {
     keep_old_snapshots: 0,
     log_entries_for_slow_followers: 500,
     heartbeat_tick: 1,
-    election_tick: 10,
+    election_tick: 8,
 };
 
 /// The restart policy of a service that names none.

@@ -50,8 +50,9 @@ pub fn update(
 ) -> Result<Arc<Cluster>> {
     let mut cluster = Cluster::clone(find(draft.state(), id)?);
     cluster.meta.version = version;
-    if let Some(spec) = spec {
+    if let Some(mut spec) = spec {
         validate::cluster(&spec)?;
+        keep_ticks(&cluster.spec, &mut spec)?;
         check_supported(&cluster.spec, &spec)?;
         cluster.spec = spec;
     }
@@ -79,6 +80,32 @@ pub fn fresh_token(root_pem: &[u8]) -> String {
         half.copy_from_slice(&SystemEntropy.next_u64().to_be_bytes());
     }
     JoinToken::new(root_pem, secret).to_string()
+}
+
+/// The ticks of the log are what the program was built and tested with; they are shown, and a client
+/// that leaves them out leaves them as they are.
+fn keep_ticks(old: &ClusterSpec, new: &mut ClusterSpec) -> Result<()> {
+    let ticks = [
+        (
+            "heartbeat_tick",
+            old.raft.heartbeat_tick,
+            &mut new.raft.heartbeat_tick,
+        ),
+        (
+            "election_tick",
+            old.raft.election_tick,
+            &mut new.raft.election_tick,
+        ),
+    ];
+    for (name, old, new) in ticks {
+        if *new == 0 {
+            *new = old;
+        } else if *new != old {
+            let field = format!("spec.raft.{name}");
+            return Err(unsupported(&field, "another timing of the replicated log"));
+        }
+    }
+    Ok(())
 }
 
 fn check_supported(old: &ClusterSpec, new: &ClusterSpec) -> Result<()> {

@@ -6,6 +6,7 @@ mod logs;
 mod progress;
 mod refusals;
 mod roles;
+mod settings;
 mod standing;
 mod support;
 mod watch;
