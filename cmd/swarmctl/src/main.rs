@@ -29,11 +29,10 @@ async fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     match cli.run().await {
         Ok(()) => ExitCode::from(error::EXIT_DONE),
+        // Whoever closed the output early has seen enough.
+        Err(error) if error.is_closed_output() => ExitCode::from(error::EXIT_DONE),
         Err(error) => {
-            // Whoever closed the output early has seen enough.
-            if !error.is_closed_output() {
-                eprintln!("swarmctl: {error}");
-            }
+            out::note(&format!("swarmctl: {error}"));
             ExitCode::from(error.exit_code())
         }
     }

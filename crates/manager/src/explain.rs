@@ -88,11 +88,10 @@ fn requirements(task: &Task) -> Vec<String> {
     let mut all = Vec::new();
     if let Some(reserved) = task.spec().reservations() {
         if reserved.nano_cpus > 0 {
-            let cores = reserved.nano_cpus as f64 / 1e9;
-            all.push(format!("cpu {cores}"));
+            all.push(amount("cpu", reserved.nano_cpus));
         }
         if reserved.memory_bytes > 0 {
-            all.push(format!("memory {} bytes", reserved.memory_bytes));
+            all.push(amount("memory", reserved.memory_bytes) + " of memory");
         }
         let generic = types::resources::count_by_kind(&reserved.generic);
         all.extend(generic.into_iter().map(|(kind, n)| format!("{n} {kind}")));
@@ -139,12 +138,54 @@ fn hints(seen: &look::Explanation) -> Vec<String> {
         return Vec::new();
     }
     let short = seen.exhausted.iter().map(|e| {
-        format!(
-            "it reserves {} {}; the most that is free on one node is {}",
-            e.wanted, e.resource, e.free_max
-        )
+        let (wanted, free) = (
+            amount(&e.resource, e.wanted),
+            amount(&e.resource, e.free_max),
+        );
+        let of = if e.resource == "memory" {
+            " of memory"
+        } else {
+            ""
+        };
+        format!("it reserves {wanted}{of}; the most that is free on one node is {free}")
     });
     short.collect()
+}
+
+/// An amount of a resource as people write it: `0.5 CPUs`, `512MiB`, `3 gpu`.
+fn amount(resource: &str, amount: i64) -> String {
+    match resource {
+        "cpu" => format!("{} CPUs", amount as f64 / 1e9),
+        "memory" => memory(amount),
+        other => format!("{amount} {other}"),
+    }
+}
+
+/// In the largest binary unit that leaves a number of one at least, with two digits at most.
+fn memory(bytes: i64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let rounded = (value * 100.0).round() / 100.0;
+    format!("{rounded}{}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_what_people_write() {
+        assert_eq!(amount("cpu", 500_000_000), "0.5 CPUs");
+        assert_eq!(amount("memory", 512 << 20), "512MiB");
+        assert_eq!(amount("memory", 3 << 29), "1.5GiB");
+        assert_eq!(amount("memory", 1_000), "1000B");
+        assert_eq!(amount("gpu", 3), "3 gpu");
+    }
 }
 
 fn verdict(filtered: look::Filtered, examples_max: usize) -> pb::FilterVerdict {

@@ -114,12 +114,19 @@ fn row(node: &Node, own: &str) -> Row {
         .as_ref()
         .and_then(|c| c.status.as_ref())
         .map(|s| s.state());
-    row.insert(
-        "TLSStatus".into(),
-        issued.map_or("", |s| s.as_str_name()).into(),
-    );
+    row.insert("TLSStatus".into(), tls_status(issued).into());
     row.insert("Addr".into(), status.map_or("", |s| s.addr.as_str()).into());
     row
+}
+
+/// In docker's words.
+fn tls_status(state: Option<api::issuance_status::State>) -> &'static str {
+    use api::issuance_status::State;
+    match state {
+        Some(State::Issued) => "Ready",
+        Some(State::Rotate | State::Renew | State::Pending) => "Needs Rotation",
+        Some(State::Failed | State::Unknown) | None => "Unknown",
+    }
 }
 
 fn manager_status(node: &Node) -> &'static str {

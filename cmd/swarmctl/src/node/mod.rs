@@ -38,6 +38,8 @@ pub enum Command {
     Promote(update::RoleArgs),
     /// Make managers workers and wait until they are
     Demote(update::RoleArgs),
+    /// Ask nodes for new certificates and wait until they have them
+    RotateCertificate(update::RoleArgs),
     /// Change availability, role and labels
     Update(update::UpdateArgs),
     /// Remove nodes that are down
@@ -82,6 +84,7 @@ pub async fn run(client: &Client, command: Command) -> Result<()> {
         }
         Command::Promote(args) => update::role(client, &args, api::NodeRole::Manager).await,
         Command::Demote(args) => update::role(client, &args, api::NodeRole::Worker).await,
+        Command::RotateCertificate(args) => update::rotate(client, &args).await,
         Command::Update(args) => update::run(client, &args).await,
         Command::Rm { force, nodes } => {
             let mut errors = Vec::new();

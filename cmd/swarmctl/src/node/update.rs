@@ -22,10 +22,10 @@ const POLL: Duration = Duration::from_millis(200);
 /// of managers take a second or two.
 const ROLE_TIMEOUT: &str = "30s";
 
-/// Flags of `node promote` and `node demote`.
+/// Flags of `node promote`, `node demote` and `node rotate-certificate`.
 #[derive(Debug, Args)]
 pub struct RoleArgs {
-    /// Do not wait until the role is in force
+    /// Do not wait until it has happened
     #[arg(short, long)]
     detach: bool,
     /// Stop waiting after this long, with exit code 3
@@ -90,30 +90,102 @@ async fn role_one(client: &Client, name: &str, args: &RoleArgs, role: NodeRole) 
     } else {
         "demote"
     };
+    let is_own = own_id(client).await == node.id;
     send(client, &node, spec, verb).await?;
     if args.detach {
         return out::print(&format!("Node {name} is to become a {word}."));
     }
+    let became = format!("Node {name} is now a {word}.");
+    let look = async |node: &Node| in_force(node, role);
+    match wait_for_node(client, &node.id, args.timeout, look).await {
+        Ok(true) => out::print(&became),
+        Ok(false) => {
+            let timeout = human::go_duration(args.timeout);
+            Err(CliError::NotConverged(format!(
+                "node {name} is not a {word} after {timeout}; the change goes on in the \
+                 background (`swarmctl node inspect {name}` shows it)"
+            )))
+        }
+        // The manager that was asked has gone, and says so: that is what was wanted.
+        Err(error) if is_own && role == NodeRole::Worker && error.says_no_manager() => {
+            out::print(&became)?;
+            out::note(
+                "This machine takes no commands from now on: run swarmctl on a manager, or \
+                 promote this node there.",
+            );
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The node whose manager is asked, if it says which that is.
+async fn own_id(client: &Client) -> String {
+    let request = wire::swarm::v1::StatusRequest {};
+    let status = call("ask for the status", client.cluster().status(request)).await;
+    status.map(|s| s.node_id).unwrap_or_default()
+}
+
+/// Waits until a node is as wanted; returns whether it is.
+async fn wait_for_node(
+    client: &Client,
+    id: &str,
+    timeout: Duration,
+    is_wanted: impl AsyncFn(&Node) -> bool,
+) -> Result<bool> {
     let began = Instant::now();
-    while began.elapsed() < args.timeout {
+    while began.elapsed() < timeout {
         let request = api::GetNodeRequest {
-            node_id: node.id.clone(),
+            node_id: id.to_owned(),
         };
-        // Demoting the leader moves leadership: for a moment nobody answers.
+        // Leadership may move: for a moment nobody answers.
         match call("look at the node", client.control().get_node(request)).await {
-            Ok(answer) if answer.node.as_ref().is_some_and(|n| in_force(n, role)) => {
-                return out::print(&format!("Node {name} is now a {word}."));
-            }
-            Ok(_) => {}
+            Ok(answer) => match &answer.node {
+                Some(node) if is_wanted(node).await => return Ok(true),
+                _ => {}
+            },
             Err(error) if error.is_passing() => {}
             Err(error) => return Err(error),
         }
         sleep(POLL).await;
     }
+    Ok(false)
+}
+
+/// Asks nodes for new certificates; waits until they have them.
+///
+/// # Errors
+/// If the cluster refuses, or a node has none in time.
+pub async fn rotate(client: &Client, args: &RoleArgs) -> Result<()> {
+    let mut errors = Vec::new();
+    for name in &args.nodes {
+        if let Err(error) = rotate_one(client, name, args).await {
+            errors.push(error);
+        }
+    }
+    all_of(errors)
+}
+
+async fn rotate_one(client: &Client, name: &str, args: &RoleArgs) -> Result<()> {
+    let node = resolve::node(client, name).await?;
+    let chain = |node: &Node| node.certificate.as_ref().map(|c| c.certificate.clone());
+    let old = chain(&node);
+    let attempt = format!("ask node {name} for a new certificate");
+    let request = wire::swarm::v1::RotateCertificateRequest {
+        node_id: node.id.clone(),
+    };
+    call(&attempt, client.cluster().rotate_certificate(request)).await?;
+    if args.detach {
+        return out::print(&format!("Node {name} is to get a new certificate."));
+    }
+    let is_new = async |node: &Node| chain(node) != old;
+    if wait_for_node(client, &node.id, args.timeout, is_new).await? {
+        return out::print(&format!("Node {name} has a new certificate."));
+    }
     let timeout = human::go_duration(args.timeout);
     Err(CliError::NotConverged(format!(
-        "node {name} is not a {word} after {timeout}; the change goes on in the background \
-         (`swarmctl node inspect {name}` shows it)"
+        "node {name} has no new certificate after {timeout}; it gets one when it is there again \
+         (`swarmctl node ls` shows whether it is)"
     )))
 }
 

@@ -20,3 +20,8 @@ pub fn print(text: &str) -> Result<()> {
     }
     Ok(out.flush()?)
 }
+
+/// Tells the user something beside the result. Whoever closed standard error does not want to know.
+pub fn note(text: &str) {
+    let _closed = writeln!(std::io::stderr(), "{text}");
+}

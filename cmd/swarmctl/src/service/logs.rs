@@ -2,24 +2,33 @@
 
 mod lines;
 mod names;
+mod seen;
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use tonic::{Code, Status};
 use types::Timestamp;
 use wire::api;
 
 use self::lines::{Assembler, Line};
 use self::names::{Names, Prefix};
-use crate::client::{Client, call, lost};
+use self::seen::Seen;
+use crate::client::{CALL_TIMEOUT, Client, lost};
 use crate::error::{CliError, Result};
-use crate::out::human;
+use crate::out::{self, human};
 use crate::parse::scalar;
 use crate::resolve;
 
 /// How the status begins that ends a stream with lines missing.
 const INCOMPLETE: &str = "warning: incomplete log stream";
+
+/// Whoever follows tries this long to go on after a stream broke: far longer than a vote takes.
+const RESUME_MAX: Duration = Duration::from_secs(60);
+
+/// Pause before a stream that broke is taken up again.
+const RESUME_PAUSE: Duration = Duration::from_millis(200);
 
 /// Flags of `service logs`.
 #[derive(Debug, Args)]
@@ -110,53 +119,137 @@ fn since(text: &str) -> std::result::Result<Since, String> {
     Ok(Since::Moment(human::moment(Some(&moment))))
 }
 
+const ATTEMPT: &str = "read the logs";
+
 /// Shows output until there is no more.
 ///
 /// # Errors
 /// If there is no such service or task, or the manager cannot be asked.
 pub async fn run(client: &Client, args: &LogsArgs) -> Result<()> {
-    const ATTEMPT: &str = "read the logs";
-    let request = api::SubscribeLogsRequest {
-        selector: Some(selector(client, &args.target).await?),
-        options: Some(api::LogSubscriptionOptions {
-            streams: Vec::new(),
-            follow: args.follow,
-            tail: args.tail.number(),
-            since: args
-                .since
-                .and_then(|since| wire::convert::timestamp(since.moment())),
-        }),
-    };
-    let mut stream = call(ATTEMPT, client.logs().subscribe_logs(request)).await?;
-    let mut printer = Printer {
-        names: Names::new(client.clone()),
+    let mut reading = Reading {
+        client: client.clone(),
+        selector: selector(client, &args.target).await?,
         args,
+        printer: Printer {
+            names: Names::new(client.clone()),
+            args,
+        },
+        assembler: Assembler::default(),
+        seen: Seen::new(human::now(), args.tail == Tail::All),
+        is_first: true,
     };
-    let mut assembler = Assembler::default();
-    let ended = loop {
-        match stream.message().await {
-            Ok(Some(batch)) => {
-                for message in batch.messages {
-                    for line in assembler.take(message) {
-                        printer.print(&line).await?;
-                    }
-                }
-            }
-            Ok(None) => break Ok(()),
-            Err(status) => break Err(lost(status)),
-        }
-    };
-    for line in assembler.finish() {
-        printer.print(&line).await?;
+    let ended = reading.until_over().await;
+    for line in std::mem::take(&mut reading.assembler).finish() {
+        reading.printer.print(&line).await?;
     }
     match ended {
-        Ok(()) => Ok(()),
-        Err(status) if status.message().starts_with(INCOMPLETE) => {
-            eprintln!("{}", status.message());
+        Err(End::Status(status)) if status.message().starts_with(INCOMPLETE) => {
+            out::note(status.message());
             Ok(())
         }
-        Err(status) => Err(CliError::call(ATTEMPT, &status)),
+        Err(End::Status(status)) => Err(CliError::call(ATTEMPT, &status)),
+        Err(End::Failed(error)) => Err(error),
+        Ok(()) => Ok(()),
     }
+}
+
+/// Why a stream of lines ended before its end.
+enum End {
+    /// The manager said so.
+    Status(Status),
+    /// Something here.
+    Failed(CliError),
+}
+
+impl From<CliError> for End {
+    fn from(error: CliError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// A reader of logs, over as many streams as it takes.
+struct Reading<'a> {
+    client: Client,
+    selector: api::LogSelector,
+    args: &'a LogsArgs,
+    printer: Printer<'a>,
+    assembler: Assembler,
+    seen: Seen,
+    is_first: bool,
+}
+
+impl Reading<'_> {
+    /// Reads to the end; one who follows takes a stream that broke up again where it broke.
+    async fn until_over(&mut self) -> Result<(), End> {
+        let mut troubled: Option<Instant> = None;
+        loop {
+            let lines = self.seen.count();
+            let ended = self.one_stream().await;
+            if self.seen.count() > lines {
+                troubled = None;
+            }
+            let why = match ended {
+                Err(End::Status(status)) if self.args.follow && may_go_on(&status) => status,
+                ended => return ended,
+            };
+            let since = *troubled.get_or_insert_with(Instant::now);
+            if since.elapsed() > RESUME_MAX {
+                return Err(End::Status(why));
+            }
+            self.seen.interrupted();
+            tokio::time::sleep(RESUME_PAUSE).await;
+            // The daemon on this machine may have been restarted.
+            if let Ok(client) = self.client.again().await {
+                self.client = client;
+            }
+        }
+    }
+
+    async fn one_stream(&mut self) -> Result<(), End> {
+        let request = self.request();
+        let mut logs = self.client.logs();
+        let asked = tokio::time::timeout(CALL_TIMEOUT, logs.subscribe_logs(request));
+        let answer = asked
+            .await
+            .unwrap_or_else(|_| Err(Status::unavailable("no answer in time")));
+        let mut stream = answer.map_err(|e| End::Status(lost(e)))?.into_inner();
+        self.is_first = false;
+        loop {
+            let batch = stream.message().await.map_err(|e| End::Status(lost(e)))?;
+            let Some(batch) = batch else { return Ok(()) };
+            for message in batch.messages {
+                if !self.seen.is_new(&message) {
+                    continue;
+                }
+                for line in self.assembler.take(message) {
+                    self.printer.print(&line).await?;
+                }
+            }
+        }
+    }
+
+    fn request(&self) -> api::SubscribeLogsRequest {
+        let (tail, since) = if self.is_first {
+            let since = self.args.since.map(Since::moment);
+            (self.args.tail.number(), since)
+        } else {
+            (Tail::All.number(), Some(self.seen.resume_from()))
+        };
+        api::SubscribeLogsRequest {
+            selector: Some(self.selector.clone()),
+            options: Some(api::LogSubscriptionOptions {
+                streams: Vec::new(),
+                follow: self.args.follow,
+                tail,
+                since: since.and_then(wire::convert::timestamp),
+            }),
+        }
+    }
+}
+
+/// Whether the stream broke for a reason that passes: the leader is gone, or the connection.
+fn may_go_on(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::Aborted)
 }
 
 /// A service comes before a task of the same name.

@@ -6,7 +6,7 @@ use clap::Args;
 use wire::api::{self, Task, TaskState};
 use wire::swarm::v1::StreamTasksRequest;
 
-use super::rows::{self, View};
+use super::rows::{self, Served, View};
 use crate::client::{Client, call, lost};
 use crate::error::{CliError, Result};
 use crate::out;
@@ -144,13 +144,13 @@ pub async fn stream(
     }
 }
 
-async fn services(client: &Client) -> Result<BTreeMap<String, String>> {
+async fn services(client: &Client) -> Result<BTreeMap<String, Served>> {
     let request = api::ListServicesRequest::default();
     let listed = call("list the services", client.control().list_services(request)).await?;
     Ok(listed
         .services
         .into_iter()
-        .map(|s| (s.id.clone(), s.name().to_owned()))
+        .map(|s| (s.id.clone(), Served::of(&s)))
         .collect())
 }
 

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use types::Timestamp;
+use wire::api::service_spec::Mode;
 use wire::api::task_spec::Runtime;
-use wire::api::{Task, TaskState};
+use wire::api::{Service, Task, TaskState};
 
 use crate::out::human;
 use crate::out::listing::{Listing, Row};
 use crate::out::table::truncate;
 use crate::parse::port;
+use crate::resolve::Named;
 
 /// Characters of an error that a table shows.
 const ERROR_CHARS_MAX: usize = 60;
@@ -19,14 +21,34 @@ const ID_CHARS: usize = 12;
 
 /// How rows are shown.
 pub struct View {
-    /// Names of services by id.
-    pub services: BTreeMap<String, String>,
+    /// Services by id.
+    pub services: BTreeMap<String, Served>,
     /// Host names of nodes by id.
     pub nodes: BTreeMap<String, String>,
     /// Ids and texts are not shortened.
     pub no_trunc: bool,
     /// The present moment.
     pub now: Timestamp,
+}
+
+/// What the tasks of a service are named by.
+#[derive(Debug, Clone, Default)]
+pub struct Served {
+    /// Its name.
+    pub name: String,
+    /// Its tasks have nodes instead of slots.
+    pub by_node: bool,
+}
+
+impl Served {
+    /// As a service says.
+    pub fn of(service: &Service) -> Self {
+        let mode = service.spec.as_ref().and_then(|s| s.mode.as_ref());
+        Self {
+            name: service.name().to_owned(),
+            by_node: matches!(mode, Some(Mode::Global(_) | Mode::GlobalJob(_))),
+        }
+    }
 }
 
 /// The beginning of an id.
@@ -73,16 +95,23 @@ pub fn listing(mut tasks: Vec<Task>, view: &View) -> Listing {
 impl View {
     fn service(&self, task: &Task) -> String {
         let id = &task.service_id;
-        self.services.get(id).cloned().unwrap_or_else(|| short(id))
+        let known = self.services.get(id);
+        known.map_or_else(|| short(id), |service| service.name.clone())
+    }
+
+    /// Slots of jobs are counted from 0; without its service a task does not say what its 0 is.
+    fn by_node(&self, task: &Task) -> bool {
+        let known = self.services.get(&task.service_id);
+        known.map_or(task.slot == 0, |service| service.by_node)
     }
 
     /// Tasks of one slot share the name, tasks of a global service that of their node.
     fn name(&self, task: &Task) -> String {
         let own = task.annotations.as_ref().map_or("", |a| a.name.as_str());
-        match (task.service_id.as_str(), task.slot) {
-            ("", _) => own.to_owned(),
-            (_, 0) => format!("{}.{}", self.service(task), task.node_id),
-            (_, slot) => format!("{}.{slot}", self.service(task)),
+        match task.service_id.as_str() {
+            "" => own.to_owned(),
+            _ if self.by_node(task) => format!("{}.{}", self.service(task), task.node_id),
+            _ => format!("{}.{}", self.service(task), task.slot),
         }
     }
 
@@ -186,10 +215,28 @@ mod tests {
         }
     }
 
+    fn served(id: &str, name: &str, by_node: bool) -> (String, Served) {
+        let name = name.to_owned();
+        (id.to_owned(), Served { name, by_node })
+    }
+
+    #[test]
+    fn a_job_has_a_slot_0_and_a_global_service_has_nodes() {
+        for (by_node, name) in [(false, "job.0"), (true, "job.n1")] {
+            let view = View {
+                services: [served("s1", "job", by_node)].into(),
+                nodes: BTreeMap::new(),
+                no_trunc: false,
+                now: Timestamp::from_secs(300),
+            };
+            assert_eq!(view.name(&task("t", 0, TaskState::Running, 60)), name);
+        }
+    }
+
     #[test]
     fn the_past_of_a_slot_follows_its_newest_task() {
         let view = View {
-            services: [("s1".to_owned(), "web".to_owned())].into(),
+            services: [served("s1", "web", false)].into(),
             nodes: [("n1".to_owned(), "host-a".to_owned())].into(),
             no_trunc: false,
             now: Timestamp::from_secs(300),

@@ -13,6 +13,7 @@ use super::state::{Verdict, Watched};
 use super::{Target, WaitArgs, view};
 use crate::client::{Client, call, lost};
 use crate::error::{CliError, Result};
+use crate::out;
 
 /// Rows asked for; the view shows no more.
 const TASKS_MAX: u32 = 20;
@@ -189,7 +190,7 @@ impl Screen {
                 for (watched, before) in all.iter().zip(shown) {
                     let line = view::summary(watched, None);
                     if line != *before {
-                        eprintln!("{line}");
+                        out::note(&line);
                         *before = line;
                     }
                 }

@@ -8,7 +8,7 @@ use wire::api::{self, TaskState};
 use super::WaitArgs;
 use crate::client::Client;
 use crate::error::{CliError, Result};
-use crate::out::human;
+use crate::out::{self, human};
 use crate::task::query;
 
 /// How often tasks are counted.
@@ -34,7 +34,7 @@ pub async fn gone(
         let tasks = query::stream(client, &filters, true).await?;
         let left = tasks.iter().filter(|t| may_run(t)).count();
         if left != shown && !args.quiet {
-            eprintln!("{what}: {left} tasks still run");
+            out::note(&format!("{what}: {left} tasks still run"));
             shown = left;
         }
         if left == 0 {

@@ -113,10 +113,15 @@ pub fn target(text: &str) -> Result<(u32, Protocol)> {
     Ok((port(number)?, protocol(name)?))
 }
 
-/// A published port as tables show it: `*:8080->80/tcp`.
+/// A published port as tables show it: `*:8080->80/tcp`. Where each node's engine chooses one, the
+/// service has none, and its tasks say which they have.
 pub fn shown(port: &PortConfig) -> String {
     let protocol = port.protocol().as_str_name().to_lowercase();
-    format!("*:{}->{}/{protocol}", port.published_port, port.target_port)
+    let published = match port.published_port {
+        0 => "(per task)".to_owned(),
+        chosen => chosen.to_string(),
+    };
+    format!("*:{published}->{}/{protocol}", port.target_port)
 }
 
 #[cfg(test)]
@@ -124,6 +129,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_port_that_engines_choose_is_not_shown_as_0() {
+        let fixed = publish("published=8080,target=80,mode=host").unwrap();
+        assert_eq!(shown(&fixed[0]), "*:8080->80/tcp");
+        let chosen = publish("target=80,mode=host").unwrap();
+        assert_eq!(shown(&chosen[0]), "*:(per task)->80/tcp");
+    }
 
     #[test]
     fn short_and_long_syntax_mean_the_same() {

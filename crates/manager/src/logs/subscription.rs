@@ -96,8 +96,7 @@ impl Relay {
         tokio::select! {
             () = self.reader.closed() => return false,
             () = self.subscription.over.cancelled() => {
-                let text = "another manager leads now; the rest was not read";
-                self.troubles.insert(text.to_owned());
+                self.deposed().await;
                 return false;
             }
             event = self.events.recv() => match event {
@@ -111,6 +110,19 @@ impl Relay {
             () = late => self.give_up_late(),
         }
         true
+    }
+
+    /// Another manager leads. Whoever follows can ask that one for the rest; what is missing here
+    /// may be there, so nothing else is said.
+    async fn deposed(&mut self) {
+        if !self.follow {
+            let text = "another manager leads now; the rest was not read";
+            self.troubles.insert(text.to_owned());
+            return;
+        }
+        self.troubles.clear();
+        let end = Status::aborted("another manager leads now; ask it for the rest");
+        let _gone = self.reader.send(Err(end)).await;
     }
 
     async fn take(&mut self, event: Event) -> bool {
