@@ -97,6 +97,21 @@ pub enum WriteError<E> {
     Log(ProposeFailure),
 }
 
+/// What a draft was made on.
+#[derive(Debug, Clone, Copy)]
+struct Judged {
+    reign: Reign,
+    /// Version of the head, everything in flight included.
+    version: u64,
+}
+
+/// A draft that was made.
+struct Drafted<R, E> {
+    /// Its result, with the proposal if it changes anything, or why it was refused.
+    outcome: Result<(R, Option<Proposal>), E>,
+    judged: Judged,
+}
+
 /// A transaction that does not fit into a log entry.
 struct TooLarge {
     bytes: usize,
@@ -259,17 +274,56 @@ impl Ledger {
         &self,
         edit: impl FnOnce(&mut Draft) -> Result<R, E>,
     ) -> Result<R, WriteError<E>> {
+        self.write_confirmed(edit, |_| std::future::ready(true))
+            .await
+    }
+
+    /// As [`write`](Self::write), for callers to whom a refusal is an answer: it was judged by what
+    /// may never be committed, or by what another leader has changed since. So it is given only
+    /// when everything that it was judged by is committed and `confirm` says that the leader of
+    /// that reign still led after it was judged. The same holds for an edit that changes nothing.
+    ///
+    /// # Errors
+    /// As `write`; [`WriteError::NotLeader`] also for what cannot be confirmed.
+    pub async fn write_confirmed<R, E, F: Future<Output = bool>>(
+        &self,
+        edit: impl FnOnce(&mut Draft) -> Result<R, E>,
+        confirm: impl FnOnce(Reign) -> F,
+    ) -> Result<R, WriteError<E>> {
         let mut edit = Some(edit);
-        let (result, proposal) = loop {
+        let drafted = loop {
             let room = self.room.notified();
             if let Some(drafted) = self.draft(&mut edit)? {
                 break drafted;
             }
             room.await;
         };
-        match proposal {
-            None => Ok(result),
-            Some(proposal) => proposal.await.map(|()| result).map_err(WriteError::Log),
+        let answer = match drafted.outcome {
+            Ok((result, Some(proposal))) => {
+                return proposal.await.map(|()| result).map_err(WriteError::Log);
+            }
+            Ok((result, None)) => Ok(result),
+            Err(refusal) => Err(WriteError::Refused(refusal)),
+        };
+        if self.is_settled(drafted.judged).await && confirm(drafted.judged.reign).await {
+            answer
+        } else {
+            Err(WriteError::NotLeader)
+        }
+    }
+
+    /// Waits until everything that a draft was made on is committed; `false` if the reign ended
+    /// before.
+    async fn is_settled(&self, judged: Judged) -> bool {
+        loop {
+            let moved = self.room.notified();
+            if self.reign() != Some(judged.reign) {
+                return false;
+            }
+            if *self.committed_version.borrow() >= judged.version {
+                return true;
+            }
+            moved.await;
         }
     }
 
@@ -277,7 +331,7 @@ impl Ledger {
     fn draft<R, E>(
         &self,
         edit: &mut Option<impl FnOnce(&mut Draft) -> Result<R, E>>,
-    ) -> Result<Option<(R, Option<Proposal>)>, WriteError<E>> {
+    ) -> Result<Option<Drafted<R, E>>, WriteError<E>> {
         let mut guard = self.leading();
         let leading = guard.as_mut().ok_or(WriteError::NotLeader)?;
         if leading.is_filled(1) {
@@ -286,14 +340,21 @@ impl Ledger {
         let Some(edit) = edit.take() else {
             return Ok(None);
         };
+        let judged = Judged {
+            reign: leading.reign,
+            version: leading.view.head().version(),
+        };
         let mut draft = Draft::new(leading.view.head(), leading.now());
-        let result = edit(&mut draft).map_err(WriteError::Refused)?;
-        if draft.is_empty() {
-            return Ok(Some((result, None)));
-        }
-        let accepted = self.accept(leading, draft);
-        let proposal = accepted.map_err(|e| WriteError::TooLarge { bytes: e.bytes })?;
-        Ok(Some((result, Some(proposal))))
+        let outcome = match edit(&mut draft) {
+            Ok(result) if draft.is_empty() => Ok((result, None)),
+            Ok(result) => {
+                let accepted = self.accept(leading, draft);
+                let proposal = accepted.map_err(|e| WriteError::TooLarge { bytes: e.bytes })?;
+                Ok((result, Some(proposal)))
+            }
+            Err(refusal) => Err(refusal),
+        };
+        Ok(Some(Drafted { outcome, judged }))
     }
 
     fn accept(&self, leading: &mut Leading, draft: Draft) -> Result<Proposal, TooLarge> {

@@ -22,7 +22,7 @@ use prost::Message;
 use store::{Draft, State};
 use tonic::{Response, Status};
 
-use crate::ledger::{Ledger, ProposeFailure, WriteError};
+use crate::ledger::{Ledger, ProposeFailure, Reign, WriteError};
 use crate::quorum::Quorum;
 use error::{ControlError, write_status};
 
@@ -74,12 +74,12 @@ impl ControlApi {
     }
 
     /// Writes one transaction.
-    async fn edit<R>(
+    pub(crate) async fn edit<R>(
         &self,
         edit: impl FnOnce(&mut Draft) -> Result<R, ControlError>,
     ) -> Result<Response<R>, Status> {
         let written = tokio::select! {
-            written = self.ledger.write(edit) => written,
+            written = self.ledger.write_confirmed(edit, |reign| self.still_leads(reign)) => written,
             trouble = self.stuck() => return Err(stuck_status(&trouble)),
         };
         match (written, self.quorum.standing().disk_trouble) {
@@ -89,6 +89,11 @@ impl ControlApi {
             }
             (Err(error), _) => Err(write_status(error)),
         }
+    }
+
+    /// Whether this manager leads now as it did in a reign: a majority says so, and in no later term.
+    async fn still_leads(&self, reign: Reign) -> bool {
+        self.quorum.read_barrier().await.is_ok() && self.quorum.standing().term == reign.term
     }
 
     /// Waits until the disk has had no room for a while: what is under way then waits for room.

@@ -52,7 +52,8 @@ fn create(draft: &mut Draft, name: &str) -> Result<(), store::Dropped> {
 /// Drafts without waiting for the outcome.
 fn draft(ledger: &Ledger, name: &str) -> Result<Proposal, WriteError<store::Dropped>> {
     let drafted = ledger.draft(&mut Some(|draft: &mut Draft| create(draft, name)))?;
-    let (_, proposal) = drafted.expect("there is room");
+    let outcome = drafted.expect("there is room").outcome;
+    let (_, proposal) = outcome.map_err(WriteError::Refused)?;
     Ok(proposal.expect("not empty"))
 }
 
@@ -168,6 +169,54 @@ async fn a_follower_refuses_to_write() {
     let (_, ledger) = setup();
     let result = ledger.write(|draft| create(draft, "a")).await;
     assert!(matches!(result, Err(WriteError::NotLeader)));
+}
+
+/// Writes in the background, with confirmation by `confirmed`.
+fn writing(
+    ledger: &Arc<Ledger>,
+    name: &'static str,
+    confirmed: bool,
+) -> tokio::task::JoinHandle<Result<(), WriteError<store::Dropped>>> {
+    let ledger = ledger.clone();
+    tokio::spawn(async move {
+        let confirm = |_| std::future::ready(confirmed);
+        ledger
+            .write_confirmed(|draft| create(draft, name), confirm)
+            .await
+    })
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_only_when_what_it_was_judged_by_is_committed() {
+    let (log, ledger) = setup();
+    ledger.lead(FIRST);
+    let _first = draft(&ledger, "a").unwrap();
+    let again = writing(&ledger, "a", true);
+    tokio::task::yield_now().await;
+    assert!(!again.is_finished());
+    commit_one(&log, &ledger);
+    assert!(matches!(again.await.unwrap(), Err(WriteError::Refused(_))));
+}
+
+#[tokio::test]
+async fn a_refusal_because_of_what_never_commits_is_not_told() {
+    let (_log, ledger) = setup();
+    ledger.lead(FIRST);
+    let _first = draft(&ledger, "a").unwrap();
+    let again = writing(&ledger, "a", true);
+    tokio::task::yield_now().await;
+    ledger.follow();
+    assert!(matches!(again.await.unwrap(), Err(WriteError::NotLeader)));
+}
+
+#[tokio::test]
+async fn a_refusal_by_a_leader_that_may_be_deposed_is_not_told() {
+    let (log, ledger) = setup();
+    ledger.lead(FIRST);
+    let _first = draft(&ledger, "a").unwrap();
+    commit_one(&log, &ledger);
+    let again = writing(&ledger, "a", false).await.unwrap();
+    assert!(matches!(again, Err(WriteError::NotLeader)));
 }
 
 #[tokio::test]
