@@ -9,11 +9,12 @@ use std::task::{Context, Poll};
 
 use pki::Identity;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
-use crate::net::{TcpStream, UnixStream};
+use crate::network::Stream;
 
 /// Who is at the other end; found in the extensions of every request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub struct Closer {
 
 #[derive(Debug)]
 enum Io {
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Stream>>),
     Local(UnixStream),
 }
 
@@ -89,7 +90,7 @@ impl Closer {
 impl Connection {
     /// A finished handshake; fails if the peer's certificate is no node's.
     pub(crate) fn tls(
-        stream: TlsStream<TcpStream>,
+        stream: TlsStream<Stream>,
         addr: SocketAddr,
         closer: &Closer,
     ) -> io::Result<Self> {

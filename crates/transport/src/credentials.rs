@@ -18,6 +18,7 @@ use rustls_pki_types::pem::PemObject;
 use tokio::sync::watch;
 
 use crate::clock;
+use crate::network::{Ground, Network};
 use crate::verify::{AnyServer, ClientVerifier, ServerVerifier};
 
 /// Application protocol of every connection; grpc-go clients refuse a server that does not say so.
@@ -28,6 +29,7 @@ pub(crate) const ALPN_H2: &[u8] = b"h2";
 pub struct Credentials {
     current: ArcSwap<Snapshot>,
     generation: watch::Sender<u64>,
+    ground: Ground,
 }
 
 /// Credentials at one moment.
@@ -58,11 +60,39 @@ impl Credentials {
     /// # Errors
     /// [`ReplaceError::Tls`] if the TLS library does not support the kind of key.
     pub fn new(node: NodeCredentials) -> Result<Arc<Self>, ReplaceError> {
+        Self::over(None, node)
+    }
+
+    /// As [`Credentials::new`], for a node of a simulated network: its listeners and dialers are on
+    /// that.
+    ///
+    /// # Errors
+    /// As [`Credentials::new`].
+    pub fn simulated(
+        network: Arc<dyn Network>,
+        node: NodeCredentials,
+    ) -> Result<Arc<Self>, ReplaceError> {
+        Self::over(Some(network), node)
+    }
+
+    fn over(ground: Ground, node: NodeCredentials) -> Result<Arc<Self>, ReplaceError> {
         let current = ArcSwap::from_pointee(Snapshot::new(node, 0)?);
         Ok(Arc::new(Self {
             current,
             generation: watch::Sender::new(0),
+            ground,
         }))
+    }
+
+    /// The network on which the credentials are shown.
+    pub(crate) fn ground(&self) -> Ground {
+        self.ground.clone()
+    }
+
+    /// Whether the node is on a simulated network, and so in simulated time.
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        self.ground.is_some()
     }
 
     /// Takes new credentials into use for every handshake from now on. Connections that exist stay.

@@ -11,6 +11,7 @@ use pki::chain::RootBundle;
 use pki::{CA_NAME, Identity, MANAGER_OU};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
+use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -20,7 +21,7 @@ use types::NodeId;
 use crate::clock;
 use crate::credentials::{ALPN_H2, Credentials, ReplaceError, joining_config, trusting_config};
 use crate::dial_error::{DialError, explain};
-use crate::net::{TcpStream, UnixStream, lookup_host};
+use crate::network::{self, Ground};
 use crate::prefetch::{FirstWords, Prefetched};
 
 /// A machine that does not answer by then counts as unreachable.
@@ -53,7 +54,7 @@ enum Trust {
     Anybody(Arc<ClientConfig>),
 }
 
-type Stream = Prefetched<TlsStream<TcpStream>>;
+type Stream = Prefetched<TlsStream<network::Stream>>;
 type Io = TokioIo<Stream>;
 type Opening = Pin<Box<dyn Future<Output = Result<Io, DialError>> + Send>>;
 
@@ -161,6 +162,13 @@ impl Trust {
         }
     }
 
+    fn ground(&self) -> Ground {
+        match self {
+            Self::Member(credentials) => credentials.ground(),
+            Self::Joining(_) | Self::Anybody(_) => None,
+        }
+    }
+
     /// The name the server's certificate must carry; without verification it is only sent along.
     fn server_name(&self) -> &'static str {
         match self {
@@ -242,7 +250,7 @@ fn with_settings(endpoint: Endpoint) -> Endpoint {
 async fn open(trust: &Trust, addr: &str, expected: Option<NodeId>) -> Result<Stream, DialError> {
     let limit = Duration::from_millis(CONNECT_MS_MAX);
     let silent = |what: &str, ms: u64| format!("{what} within {} s", ms / 1_000);
-    let tcp = timeout(limit, tcp(addr))
+    let tcp = timeout(limit, tcp(trust.ground(), addr))
         .await
         .map_err(|_| DialError::Unreachable {
             addr: addr.to_owned(),
@@ -257,18 +265,18 @@ async fn open(trust: &Trust, addr: &str, expected: Option<NodeId>) -> Result<Str
         })?
 }
 
-async fn tcp(addr: &str) -> Result<TcpStream, DialError> {
+async fn tcp(ground: Ground, addr: &str) -> Result<network::Stream, DialError> {
     let unknown = |_| DialError::UnknownHost {
         addr: addr.to_owned(),
     };
     let mut error = DialError::UnknownHost {
         addr: addr.to_owned(),
     };
-    for candidate in lookup_host(addr).await.map_err(unknown)? {
-        match TcpStream::connect(candidate).await {
+    for candidate in network::lookup(&ground, addr).await.map_err(unknown)? {
+        match network::Stream::connect(&ground, candidate).await {
             Ok(stream) => {
                 // Only costs latency if the system refuses it.
-                drop(stream.set_nodelay(true));
+                drop(stream.set_nodelay());
                 return Ok(stream);
             }
             Err(found) => error = DialError::tcp(addr, &found),
@@ -281,7 +289,7 @@ async fn tls(
     trust: &Trust,
     addr: &str,
     expected: Option<NodeId>,
-    tcp: TcpStream,
+    tcp: network::Stream,
 ) -> Result<Stream, DialError> {
     let failed = |error: std::io::Error| DialError::tls(addr, &error, clock::now());
     let not_manager = |reason: &str| DialError::NotAManager {

@@ -20,6 +20,7 @@ mod gate;
 mod listener;
 mod local;
 mod metadata;
+mod network;
 mod prefetch;
 mod repeat;
 mod server;
@@ -35,10 +36,6 @@ pub use gate::{Caller, Gate, GateLayer};
 pub use listener::{BindError, Incoming, Listener};
 pub use local::LocalListener;
 pub use metadata::KEYS as FORWARDING_METADATA;
+pub use network::{Accepts, Network, Soon, Wire};
 pub use policy::Standing;
 pub use server::server_builder;
-
-/// The network types in one place, so that a simulated network can take theirs.
-pub(crate) mod net {
-    pub(crate) use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream, lookup_host};
-}

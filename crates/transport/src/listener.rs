@@ -11,12 +11,11 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use tokio_stream::Stream;
 use tracing::{debug, warn};
 
 use crate::connection::{Closer, Connection};
 use crate::credentials::Credentials;
-use crate::net::{TcpListener, TcpStream};
+use crate::network::{Port, Stream};
 
 /// A peer that has not finished its handshake by then is dropped.
 const HANDSHAKE_MS_MAX: u64 = 5_000;
@@ -32,7 +31,7 @@ const ACCEPT_RETRY_MS: u64 = 100;
 /// A bound TCP port that speaks TLS with the node's current credentials.
 #[derive(Debug)]
 pub struct Listener {
-    tcp: TcpListener,
+    tcp: Port,
     credentials: Arc<Credentials>,
     addr: SocketAddr,
 }
@@ -104,7 +103,9 @@ impl Listener {
     /// [`BindError`] in one sentence.
     pub async fn bind(addr: SocketAddr, credentials: Arc<Credentials>) -> Result<Self, BindError> {
         let failed = |source| BindError::new(addr.to_string(), source);
-        let tcp = TcpListener::bind(addr).await.map_err(failed)?;
+        let tcp = Port::bind(&credentials.ground(), addr)
+            .await
+            .map_err(failed)?;
         Self::on(tcp, credentials).map_err(failed)
     }
 
@@ -121,12 +122,12 @@ impl Listener {
             .local_addr()
             .map_or_else(|e| e.to_string(), |a| a.to_string());
         let tcp = bound.set_nonblocking(true);
-        let tcp = tcp.and_then(|()| TcpListener::from_std(bound));
-        let listener = tcp.and_then(|tcp| Self::on(tcp, credentials));
+        let tcp = tcp.and_then(|()| tokio::net::TcpListener::from_std(bound));
+        let listener = tcp.and_then(|tcp| Self::on(Port::System(tcp), credentials));
         listener.map_err(|source| BindError::new(shown, source))
     }
 
-    fn on(tcp: TcpListener, credentials: Arc<Credentials>) -> io::Result<Self> {
+    fn on(tcp: Port, credentials: Arc<Credentials>) -> io::Result<Self> {
         let addr = tcp.local_addr()?;
         Ok(Self {
             tcp,
@@ -180,11 +181,11 @@ impl Listener {
 
 async fn handshake(
     acceptor: TlsAcceptor,
-    stream: TcpStream,
+    stream: Stream,
     addr: SocketAddr,
     closer: &Closer,
 ) -> io::Result<Connection> {
-    stream.set_nodelay(true)?;
+    stream.set_nodelay()?;
     let limit = Duration::from_millis(HANDSHAKE_MS_MAX);
     let stream = timeout(limit, acceptor.accept(stream))
         .await
@@ -219,7 +220,7 @@ impl Incoming {
     }
 }
 
-impl Stream for Incoming {
+impl tokio_stream::Stream for Incoming {
     type Item = io::Result<Connection>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -5,12 +5,12 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::connection::{Closer, Connection};
 use crate::listener::{BindError, Incoming};
-use crate::net::{UnixListener, UnixStream};
 
 /// Mode of directories made for the socket.
 const DIRECTORY_MODE: u32 = 0o700;
