@@ -14,6 +14,7 @@ mod address;
 mod describe;
 mod engine;
 mod files;
+mod held;
 mod image;
 mod inspect;
 mod lifecycle;
@@ -40,6 +41,7 @@ pub use image::PullPolicy;
 pub use patient::PatientDocker;
 
 use crate::engine::Engine;
+use crate::held::Held;
 use crate::lifecycle::Lifecycle;
 
 /// Where secrets and configs of tasks are kept unless told otherwise; `/run` is a tmpfs.
@@ -73,6 +75,8 @@ impl Default for DockerConfig {
 #[derive(Debug)]
 pub struct DockerExecutor {
     lifecycle: Arc<Lifecycle>,
+    engine: Engine,
+    held: Held,
     generic_resources: Vec<GenericResource>,
     _watch: AbortOnDropHandle<()>,
 }
@@ -91,9 +95,11 @@ impl DockerExecutor {
             config.files_dir,
             config.pull,
         ));
-        let watch = tokio::spawn(watch::follow(engine, lifecycle.tasks()));
+        let watch = tokio::spawn(watch::follow(engine.clone(), lifecycle.tasks()));
         Ok(Self {
             lifecycle,
+            engine,
+            held: Held::default(),
             generic_resources: config.generic_resources,
             _watch: AbortOnDropHandle::new(watch),
         })
@@ -108,7 +114,8 @@ impl Executor for DockerExecutor {
     fn describe(&self) -> BoxFuture<'_, Result<NodeDescription, ExecError>> {
         Box::pin(async move {
             let info = self.lifecycle.info().await?;
-            Ok(describe::description(info, &self.generic_resources))
+            let images = self.held.names(&self.engine).await;
+            Ok(describe::description(info, images, &self.generic_resources))
         })
     }
 

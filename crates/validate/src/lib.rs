@@ -9,6 +9,7 @@ mod container;
 mod image;
 mod names;
 mod network;
+mod options;
 mod problem;
 mod refs;
 mod service;

@@ -9,6 +9,7 @@ use types::service::{
 use types::{ServiceMode, ServiceSpec};
 
 use crate::names::check_name;
+use crate::options::check_placing;
 use crate::problem::{Check, Invalid, Problem};
 use crate::task::check_task;
 
@@ -28,6 +29,7 @@ pub fn service(spec: &ServiceSpec) -> Result<(), Invalid> {
     check_name(&mut check, &spec.annotations);
     check_mode(&mut check, spec);
     check_task(&mut check, &spec.task);
+    check_placing(&mut check, spec);
     for (name, config) in [("update", &spec.update), ("rollback", &spec.rollback)] {
         if let Some(config) = config {
             check_update(&mut check, name, config);

@@ -23,6 +23,12 @@ pub const RESTART_ATTEMPTS_MAX: u64 = 10_000;
 /// Shortest kind of a generic runtime (SwarmKit's number).
 const RUNTIME_KIND_LEN_MIN: usize = 3;
 
+/// Most constraints of one service: each is asked on each node.
+const CONSTRAINTS_MAX: usize = 64;
+
+/// Longest kind of a generic resource, in bytes.
+const GENERIC_KIND_LEN_MAX: usize = 64;
+
 /// What a placement preference may spread over.
 const SPREAD_PREFIXES: [&str; 2] = ["node.labels.", "engine.labels."];
 
@@ -127,9 +133,12 @@ fn check_resources(check: &mut Check, path: &str, resources: &Resources) {
         let path = format!("{path}.generic[{at}]");
         let kind = resource.kind();
         check.require(
-            !kind.is_empty(),
+            is_kind(kind),
             format_args!("{path}.kind"),
-            "a kind is required",
+            format_args!(
+                "{kind:?} is not a kind of resource: 1 to {GENERIC_KIND_LEN_MAX} letters, digits, \
+                 '-', '_', '.' or '/', such as gpu"
+            ),
         );
         let seen: Option<usize> = kinds.insert(kind, at);
         check.require(
@@ -151,6 +160,12 @@ fn check_resources(check: &mut Check, path: &str, resources: &Resources) {
     }
 }
 
+/// Whether executors can hand it on: it becomes part of the name of an environment variable.
+fn is_kind(kind: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    (1..=GENERIC_KIND_LEN_MAX).contains(&kind.len()) && kind.chars().all(allowed)
+}
+
 fn check_restart(check: &mut Check, policy: &RestartPolicy) {
     check.require(
         policy.max_attempts <= RESTART_ATTEMPTS_MAX,
@@ -163,6 +178,14 @@ fn check_restart(check: &mut Check, policy: &RestartPolicy) {
 }
 
 fn check_placement(check: &mut Check, placement: &Placement) {
+    check.require(
+        placement.constraints.len() <= CONSTRAINTS_MAX,
+        "task.placement.constraints",
+        format_args!(
+            "{} constraints: the most is {CONSTRAINTS_MAX}",
+            placement.constraints.len()
+        ),
+    );
     for (at, text) in placement.constraints.iter().enumerate() {
         if let Err(error) = constraint::parse(text) {
             check.fail(format_args!("task.placement.constraints[{at}]"), error);

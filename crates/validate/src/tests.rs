@@ -342,6 +342,67 @@ fn constraints_are_refused_with_the_nearest_key() {
 }
 
 #[test]
+fn affinities_and_priority_are_named_by_path_with_what_was_meant() {
+    let options = |priority, affinities: &[&str]| {
+        with(|s| {
+            s.options.priority = priority;
+            s.options.affinities = affinities.iter().map(|a| (*a).to_owned()).collect();
+        })
+    };
+    assert_eq!(
+        service(&options(100, &["service==~web-1", "image!=/redis:[67]/"])),
+        Ok(())
+    );
+    refused(&options(101, &[]), "options.priority");
+    refused(
+        &options(0, &["image==x", "service=web"]),
+        "options.affinities[1]",
+    );
+    refused(&options(0, &["service==web-1"]), "options.affinities[0]");
+    refused(
+        &options(0, &["task==x", "task==x"]),
+        "options.affinities[1]",
+    );
+    let error = service(&options(0, &["img==redis"]))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("did you mean \"image\""), "{error}");
+    let many: Vec<String> = (0..33).map(|n| format!("task==t{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    refused(&options(0, &many), "options.affinities");
+}
+
+#[test]
+fn a_costly_regular_expression_and_too_many_constraints_are_refused() {
+    let constraints = |all: Vec<String>| {
+        with(|s| {
+            s.task.placement = Some(Placement {
+                constraints: all,
+                ..Placement::default()
+            });
+        })
+    };
+    let costly = "node.hostname==/((x{99}){99}){99}/".to_owned();
+    let error = service(&constraints(vec![costly])).unwrap_err().to_string();
+    assert!(error.contains("task.placement.constraints[0]"), "{error}");
+    assert!(error.contains("write a simpler one"), "{error}");
+    let many = (0..65).map(|n| format!("node.hostname!=h{n}")).collect();
+    refused(&constraints(many), "task.placement.constraints");
+}
+
+#[test]
+fn a_kind_of_generic_resource_has_a_name_that_can_be_handed_on() {
+    let of = |kind: &str| {
+        let kind = kind.to_owned();
+        resources(0, 0, vec![GenericResource::Discrete { kind, value: 1 }])
+    };
+    assert_eq!(service(&of("nvidia.com/gpu-a100")), Ok(()));
+    for kind in ["", "g p u", "gpu=", "käse", &"x".repeat(65)] {
+        refused(&of(kind), "task.resources.reservations.generic[0].kind");
+    }
+}
+
+#[test]
 fn update_and_rollback_policies_are_both_checked() {
     for ratio in [-0.1, 1.1, f32::NAN] {
         let config = Some(UpdateConfig {
