@@ -533,6 +533,12 @@ fn is_in_flight(
         return false;
     };
     let made = &tasks[old + 1..];
+    // A node that is lost or drained takes its slot of a global service with it; when it is back,
+    // its empty slot is filled like that of a node that joins.
+    let left = |t: &&Arc<Task>| t.desired_state >= TaskState::Shutdown;
+    if service.spec.mode.is_global() && made.iter().any(|t| left(&t)) {
+        return false;
+    }
     let image = |t: &Task| t.spec().container().unwrap().image.clone();
     made.first()
         .is_some_and(|t| !arrived.contains(&(key, image(t))))
