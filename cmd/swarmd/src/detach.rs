@@ -72,7 +72,7 @@ pub fn detach(state_dir: &Path) -> anyhow::Result<ExitCode> {
     }
     let status = child.wait().context("cannot wait for the child")?;
     let why = reason(&path, begin).unwrap_or_else(|| status.to_string());
-    eprintln!("swarmd: {why}; the log is {}", path.display());
+    exit::say(&format!("{why}; the log is {}", path.display()));
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(exit::FAILED, ExitCode::from))
 }

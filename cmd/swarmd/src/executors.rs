@@ -57,6 +57,13 @@ pub async fn choose(args: &NodeArgs, start: &Start) -> anyhow::Result<Chosen> {
             }
         },
     };
+    if let Some(before) = before.filter(|before| before.executor != executor.name()) {
+        let (before, now) = (before.executor, executor.name());
+        tracing::warn!(
+            "this node ran its tasks by {before} and goes on with {now}: what runs by {before} is \
+             not stopped"
+        );
+    }
     let runner = Runner {
         executor: executor.name().to_owned(),
         docker_host: host.map(str::to_owned),

@@ -1,5 +1,6 @@
 //! Exit codes. Usage errors (2) are clap's own.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use node::NodeError;
@@ -33,4 +34,9 @@ pub fn sentence(error: &anyhow::Error) -> String {
         Some(whole) => whole.to_string(),
         None => format!("{error:#}"),
     }
+}
+
+/// Says the last sentence. Nobody may be there to read it, which changes nothing.
+pub fn say(sentence: &str) {
+    let _unread = writeln!(std::io::stderr(), "swarmd: {sentence}");
 }

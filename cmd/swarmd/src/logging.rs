@@ -17,6 +17,9 @@ pub fn start(common: &Common) -> anyhow::Result<()> {
         .with_context(|| format!("--log-level {level:?}: expected a level such as `info`"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // It would say so on standard error, and panic when that fails as well: a full disk that
+        // takes no more of the log must not take the node down.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     let started = match common.log_format {
         LogFormat::Json => builder.json().try_init(),

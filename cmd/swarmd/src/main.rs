@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     match dispatch(cli) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("swarmd: {}", exit::sentence(&error));
+            exit::say(&exit::sentence(&error));
             exit::of(&error)
         }
     }

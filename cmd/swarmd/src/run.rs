@@ -1,5 +1,6 @@
 //! `init`, `join` and `run`: one node in the foreground.
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -82,11 +83,19 @@ async fn serve(args: NodeArgs, start: Start) -> anyhow::Result<ExitCode> {
     Ok(exit::DONE)
 }
 
+/// Tells whoever started the node that it serves. They may have gone, which changes nothing.
 fn announce(ready: &Ready) {
+    let _unread = write_ready(&mut std::io::stdout(), ready);
+}
+
+fn write_ready(out: &mut impl Write, ready: &Ready) -> std::io::Result<()> {
     let addr = &ready.advertise_addr;
     if let Some((worker, manager)) = &ready.join_tokens {
-        println!("to add a worker:  swarmd join --token {worker} {addr}");
-        println!("to add a manager: swarmd join --token {manager} {addr}");
+        writeln!(out, "to add a worker:  swarmd join --token {worker} {addr}")?;
+        writeln!(
+            out,
+            "to add a manager: swarmd join --token {manager} {addr}"
+        )?;
     }
     let Ready {
         node_id,
@@ -94,8 +103,10 @@ fn announce(ready: &Ready) {
         role,
         ..
     } = ready;
-    println!(
-        "node ready id={node_id} role={} cluster={cluster_id} addr={addr}",
-        role.name()
-    );
+    let role = role.name();
+    writeln!(
+        out,
+        "node ready id={node_id} role={role} cluster={cluster_id} addr={addr}"
+    )?;
+    out.flush()
 }

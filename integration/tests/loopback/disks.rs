@@ -143,6 +143,27 @@ fn a_manager_without_room_refuses_writes_answers_reads_and_recovers() -> anyhow:
 }
 
 #[test]
+fn a_node_goes_on_when_nobody_takes_what_it_says() -> anyhow::Result<()> {
+    let mut cluster = Cluster::loopback("process")?;
+    let node = cluster.add(&[]);
+    // As a log on a full disk, and as a caller that is gone.
+    cluster.node_mut(node).log = "/dev/full".into();
+    cluster.node_mut(node).stdout = "/dev/full".into();
+    cluster.start(node, &["init"])?;
+    cluster.wait("the node to serve", SOON, |cluster| {
+        Ok((cluster.list_nodes(node)?.len() == 1).then_some(()))
+    })?;
+    sleepers(&cluster, node, "steady", 2)?;
+    cluster.ctl_ok(
+        node,
+        &["service", "scale", "--quiet", "--timeout=20s", "steady=3"],
+    )?;
+    let ended = cluster.stop(node)?;
+    ensure!(ended.success(), "{ended}");
+    Ok(())
+}
+
+#[test]
 fn a_leader_without_room_hands_over_to_one_that_has_some() -> anyhow::Result<()> {
     let mut cluster = Cluster::loopback("sim")?;
     let node = cluster.add(&[]);
