@@ -557,6 +557,14 @@ impl Cluster {
         done.map_err(|error| self.with_logs(anyhow!("{}: {error:#}", shown())))
     }
 
+    /// A `swarmctl` command against a node that goes on beside the test.
+    pub fn ctl_command(&self, via: usize, args: &[&str]) -> Command {
+        let mut command = Command::new(self.binaries.swarmctl());
+        command.arg("--socket").arg(&self.nodes[via].socket);
+        command.args(args).stdin(Stdio::null());
+        command
+    }
+
     fn ctl_of(&self, via: usize) -> Ctl {
         let socket = self.nodes[via].socket.clone();
         Ctl {

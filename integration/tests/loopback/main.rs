@@ -5,6 +5,7 @@ mod clocks;
 mod dev;
 mod disks;
 mod faults;
+mod follow;
 mod leaving;
 mod refusals;
 mod roles;

@@ -55,6 +55,30 @@ fn every_node_is_promoted_and_demoted_in_a_ring_and_no_task_notices() -> anyhow:
 }
 
 #[test]
+fn a_manager_can_demote_itself_and_says_what_to_do_from_then_on() -> anyhow::Result<()> {
+    let mut cluster = Cluster::loopback("sim")?;
+    cluster.form(3, 0)?;
+    let leader = cluster.leader(0)?;
+    // First one that follows, then the one that leads.
+    let follower = (leader + 1) % 3;
+    cluster.join(leader, Role::Manager, &[])?;
+    cluster.wait_voters(leader, 4)?;
+    for node in [follower, leader] {
+        let name = cluster.node(node).name.clone();
+        let said = cluster.ctl_ok(node, &["node", "demote", &name])?;
+        assert_eq!(said, format!("Node {name} is now a worker.\n"));
+        let other = (leader + 2) % 3;
+        wait_role(&cluster, other, node, Role::Worker)?;
+        cluster.wait("the socket to say where to go", SOON, |cluster| {
+            let said = cluster.ctl(node, &["node", "ls"])?.refused(1)?;
+            let told = said.contains("run this command on a manager: 127.");
+            Ok(told.then_some(()))
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
 fn the_last_manager_cannot_be_demoted() -> anyhow::Result<()> {
     let mut cluster = Cluster::loopback("sim")?;
     cluster.form(1, 1)?;

@@ -7,7 +7,7 @@ use wire::api::*;
 use wire::swarm::v1::service_progress::Phase;
 use wire::swarm::v1::{ServiceProgress, StatusRequest, StatusResponse, WatchServiceRequest};
 
-use crate::fake::{Outcome, Script, ended, open, run, run_at};
+use crate::fake::{Outcome, Script, ended, open, run, run_at, run_unread};
 
 const CREATE: &str = "/docker.swarmkit.v1.Control/CreateService";
 const UPDATE: &str = "/docker.swarmkit.v1.Control/UpdateService";
@@ -298,6 +298,77 @@ async fn logs_are_joined_to_lines_and_missing_ones_are_a_warning() {
             .starts_with("oops\nwarning: incomplete log stream"),
         "{outcome:?}"
     );
+}
+
+fn line(task: &str, secs: i64, data: &str) -> LogMessage {
+    LogMessage {
+        context: Some(LogContext {
+            task_id: task.into(),
+            ..LogContext::default()
+        }),
+        timestamp: Some(prost_types::Timestamp {
+            seconds: 2_000_000_000 + secs,
+            nanos: 0,
+        }),
+        stream: LogStream::Stdout.into(),
+        data: data.as_bytes().to_vec().into(),
+        ..LogMessage::default()
+    }
+}
+
+#[tokio::test]
+async fn a_follower_takes_a_broken_stream_up_again_and_repeats_nothing() {
+    let script =
+        with_web(Script::default()).stream(LOGS, move |request: SubscribeLogsRequest, call| {
+            let options = request.options.unwrap();
+            assert!(options.follow);
+            let (messages, end) = match call {
+                0 => {
+                    assert_eq!((options.tail, options.since), (-3, None));
+                    let messages = vec![line("a", 1, "1\n"), line("a", 2, "2\n")];
+                    (messages, Status::aborted("another manager leads now"))
+                }
+                1 => {
+                    assert_eq!(options.tail, 0);
+                    assert_eq!(options.since.unwrap().seconds, 2_000_000_002);
+                    (Vec::new(), Status::unavailable("the connection broke"))
+                }
+                _ => {
+                    let messages = vec![line("a", 2, "2\n"), line("a", 2, "3\n")];
+                    (messages, Status::not_found("the service was removed"))
+                }
+            };
+            ended(vec![SubscribeLogsMessage { messages }], end)
+        });
+    let command = ["service", "logs", "-f", "--raw", "--tail", "2", "web"];
+    let outcome = run(script, &command).await;
+    assert_eq!(outcome.stdout, "1\n2\n3\n", "{outcome:?}");
+    assert_eq!(outcome.code, 1);
+    assert!(
+        outcome.stderr.contains("the service was removed"),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_command_whose_output_nobody_reads_ends_silently() {
+    let logs = with_web(Script::default()).stream(LOGS, move |_: SubscribeLogsRequest, _| {
+        let messages = vec![line("a", 1, "1\n"), line("a", 2, "2\n")];
+        open(vec![SubscribeLogsMessage { messages }; 3])
+    });
+    for (script, command) in [
+        (logs, &["service", "logs", "-f", "--raw", "web"][..]),
+        (with_web(Script::default()), &["service", "inspect", "web"]),
+        (Script::default(), &["completion", "bash"]),
+        (Script::default(), &["service", "create", "--help"]),
+    ] {
+        let outcome = run_unread(script, command).await;
+        assert_eq!(
+            (outcome.code, outcome.stderr.as_str()),
+            (0, ""),
+            "{command:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -21,6 +21,9 @@ type Handler =
 /// What a server-streaming method sends.
 pub type Sent<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
+/// A command that takes longer hangs.
+const DEADLINE: std::time::Duration = std::time::Duration::from_secs(20);
+
 /// Methods by path.
 #[derive(Default, Clone)]
 pub struct Script(BTreeMap<&'static str, Handler>);
@@ -110,6 +113,34 @@ pub async fn run(script: Script, line: &[&str]) -> Outcome {
     outcome
 }
 
+/// Runs the program against a manager with this script; its output is closed from the start.
+pub async fn run_unread(script: Script, line: &[&str]) -> Outcome {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("control.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let server = tokio::spawn(serve(listener, script));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_swarmctl"))
+        .args(line)
+        .env("SWARM_SOCKET", &socket)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = tokio::time::timeout(DEADLINE, child.wait_with_output())
+        .await
+        .expect("the command ends")
+        .unwrap();
+    server.abort();
+    Outcome {
+        code: output.status.code().unwrap(),
+        stdout: String::new(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
 /// Runs the program with a socket that may not be there.
 pub async fn run_at(socket: &PathBuf, line: &[&str]) -> Outcome {
     let output = Command::new(env!("CARGO_BIN_EXE_swarmctl"))
@@ -118,8 +149,7 @@ pub async fn run_at(socket: &PathBuf, line: &[&str]) -> Outcome {
         .stdin(std::process::Stdio::null())
         .kill_on_drop(true)
         .output();
-    let deadline = std::time::Duration::from_secs(20);
-    let output = tokio::time::timeout(deadline, output)
+    let output = tokio::time::timeout(DEADLINE, output)
         .await
         .expect("the command ends")
         .unwrap();
