@@ -7,8 +7,8 @@ use crate::cli::{Common, LogFormat};
 
 /// What is left out of the log of a bare level: libraries whose lines say less than ours, or
 /// frighten for nothing. The log engine warns of every torn write, which storage judges and tells
-/// itself; raft tells of every step of an election.
-const QUIET: &str = "raft=warn,raft_engine=error";
+/// itself; raft tells of every step of an election, and warns at each start of a lone manager.
+const QUIET: &str = "raft=error,raft_engine=error";
 
 /// Starts logging.
 pub fn start(common: &Common) -> anyhow::Result<()> {
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn a_bare_level_leaves_out_noisy_libraries_and_a_filter_means_what_it_says() {
-        assert_eq!(directives("info"), "info,raft=warn,raft_engine=error");
+        assert_eq!(directives("info"), "info,raft=error,raft_engine=error");
         assert_eq!(directives("debug"), "debug");
         assert_eq!(directives("info,raft=debug"), "info,raft=debug");
     }
