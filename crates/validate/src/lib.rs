@@ -7,6 +7,7 @@
 mod cluster;
 mod container;
 mod image;
+mod impossible;
 mod names;
 mod network;
 mod options;
@@ -14,14 +15,17 @@ mod problem;
 mod refs;
 mod service;
 mod task;
+mod timing;
 
 #[cfg(test)]
 mod tests;
 
 pub use cluster::{cluster, config, node, secret};
 pub use image::{ImageError, parse_image};
+pub use impossible::{doubtful, impossible};
 pub use network::{network, volume};
 pub use problem::{Invalid, Problem};
 pub use refs::{service_refs, service_update};
 pub use service::{REPLICAS_MAX, service, service_warnings};
 pub use task::RESTART_ATTEMPTS_MAX;
+pub use timing::{DEPENDENCIES_MAX, SCHEDULE_HISTORY_MAX};

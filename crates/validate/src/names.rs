@@ -19,6 +19,13 @@ pub(crate) fn check_name(check: &mut Check, annotations: &Annotations) {
     check_labels(check, annotations);
 }
 
+/// Whether a text can be the name of a service.
+pub(crate) fn is_service_name(name: &str) -> bool {
+    let mut check = Check::default();
+    check_name(&mut check, &Annotations::named(name));
+    check.into_problems().is_empty()
+}
+
 /// A name of a secret or config: also with dots, at most 64 characters.
 pub(crate) fn check_file_name(check: &mut Check, annotations: &Annotations) {
     let name = &annotations.name;

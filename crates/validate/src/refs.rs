@@ -7,6 +7,7 @@ use types::{Service, ServiceId, ServiceSpec};
 
 use crate::problem::{Check, Invalid};
 use crate::service::NODE_NETWORKS;
+use crate::timing::check_timing_refs;
 
 /// Checks what a service refers to: secrets, configs, networks, and that its ports are free.
 /// `id` is the service itself when it exists already.
@@ -20,6 +21,7 @@ pub fn service_refs(
 ) -> Result<(), Invalid> {
     let mut check = Check::default();
     check_files(&mut check, view, spec);
+    check_timing_refs(&mut check, view, spec);
     check_networks(&mut check, view, "networks", &spec.networks);
     check_networks(&mut check, view, "task.networks", &spec.task.networks);
     let ports = spec.endpoint.iter().flat_map(|e| &e.ports);

@@ -12,6 +12,7 @@ use crate::names::check_name;
 use crate::options::check_placing;
 use crate::problem::{Check, Invalid, Problem};
 use crate::task::check_task;
+use crate::timing::check_timing;
 
 /// Most tasks of one service. A million tasks is what a cluster is built for; a larger number is
 /// a slip of the keyboard that would only fill the tables.
@@ -30,9 +31,11 @@ pub fn service(spec: &ServiceSpec) -> Result<(), Invalid> {
     check_mode(&mut check, spec);
     check_task(&mut check, &spec.task);
     check_placing(&mut check, spec);
+    check_timing(&mut check, spec);
     for (name, config) in [("update", &spec.update), ("rollback", &spec.rollback)] {
         if let Some(config) = config {
             check_update(&mut check, name, config);
+            check_global_start_first(&mut check, name, config, spec);
         }
     }
     check_networks(&mut check, "networks", &spec.networks);
@@ -62,12 +65,6 @@ pub fn service_warnings(spec: &ServiceSpec) -> Vec<Problem> {
                 ),
             );
         }
-    }
-    if first(&spec.update) && spec.mode == ServiceMode::Global && !fixed.is_empty() {
-        check.fail(
-            "mode",
-            "a global service that starts first can never get its host port on the same node",
-        );
     }
     check.into_problems()
 }
@@ -120,6 +117,28 @@ fn check_update(check: &mut Check, name: &str, config: &UpdateConfig) {
         "rollback.failure_action",
         "a rollback cannot roll back, use pause or continue",
     );
+}
+
+/// A second task on the same node can never have a port that the first one holds there.
+fn check_global_start_first(
+    check: &mut Check,
+    name: &str,
+    config: &UpdateConfig,
+    spec: &ServiceSpec,
+) {
+    let ports = spec.endpoint.iter().flat_map(|e| &e.ports);
+    let mut fixed = ports.filter(|p| p.publish_mode == PublishMode::Host && p.published_port != 0);
+    let global = spec.mode == ServiceMode::Global;
+    if let (true, UpdateOrder::StartFirst, Some(port)) = (global, config.order, fixed.next()) {
+        check.fail(
+            format_args!("{name}.order"),
+            format_args!(
+                "a global service that starts first can never get its port {} on the same node: \
+                 use stop-first",
+                port.published_port
+            ),
+        );
+    }
 }
 
 fn check_networks(check: &mut Check, path: &str, networks: &[NetworkAttachmentConfig]) {

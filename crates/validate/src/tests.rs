@@ -1,5 +1,7 @@
 //! Tests of the rules, as tables.
 
+mod timing;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -478,8 +480,6 @@ fn start_first_with_a_fixed_host_port_is_warned_about() {
         ..UpdateConfig::default()
     });
     assert_eq!(service_warnings(&spec)[0].path, "update.order");
-    spec.mode = ServiceMode::Global;
-    assert_eq!(service_warnings(&spec).len(), 2);
 }
 
 #[test]
