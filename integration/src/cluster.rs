@@ -99,15 +99,23 @@ impl Node {
 
     /// What its present process has written to standard output.
     pub fn said(&self) -> String {
-        std::fs::read_to_string(&self.stdout).unwrap_or_default()
+        text_of(&self.stdout)
     }
 
     /// The last lines of its log.
     pub fn log_tail(&self, lines: usize) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let text = text_of(&self.log);
         let all: Vec<_> = text.lines().collect();
         all[all.len().saturating_sub(lines)..].join("\n")
     }
+}
+
+/// What a file holds. A device has no end.
+fn text_of(path: &Path) -> String {
+    if !path.is_file() {
+        return String::new();
+    }
+    std::fs::read_to_string(path).unwrap_or_default()
 }
 
 // === impl Cluster: making ===
