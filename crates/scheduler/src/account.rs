@@ -105,6 +105,9 @@ impl Account {
 
     /// The share that a load is counted in besides the whole, if it can become free.
     fn share(&mut self, load: &Load) -> Option<&mut Share> {
+        if load.promised {
+            return None;
+        }
         if !load.active {
             return Some(&mut self.leaving);
         }
@@ -118,6 +121,11 @@ impl Account {
             before
         });
         Some(&mut self.displaceable[at].1)
+    }
+
+    /// What tasks take that are told to stop and have not ended.
+    pub(crate) fn leaving(&self) -> Share {
+        self.leaving
     }
 
     /// What would become free if all tasks ended that are told to stop or may be displaced by one

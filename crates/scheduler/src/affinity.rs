@@ -138,6 +138,11 @@ impl Affinity {
             && named.is_some_and(|name| name.eq_ignore_ascii_case(service))
     }
 
+    /// Whether it asks for what it names, and does not shun it.
+    pub(crate) fn wants(&self) -> bool {
+        self.operator == Operator::Equal
+    }
+
     /// Whether it depends on the node alone and not on what runs there.
     pub(crate) fn is_static(&self) -> bool {
         self.key == Key::Image
@@ -200,7 +205,8 @@ impl Affinity {
         there.filter(|t| counts(t)).any(|t| self.names_task(t))
     }
 
-    fn names_task(&self, task: &Task) -> bool {
+    /// Whether it is one that names the task.
+    pub(crate) fn names_task(&self, task: &Task) -> bool {
         let full = task_name(task);
         let id = task.id.to_string();
         let short = full.strip_suffix(&id).and_then(|s| s.strip_suffix('.'));

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use store::State;
-use types::{Service, ServiceId};
+use types::{Service, ServiceId, Task};
 
 use crate::affinity::Affinity;
 use crate::index::{NodeIndex, Place};
@@ -71,6 +71,13 @@ impl Bonds {
     pub(crate) fn is_careful(&self) -> bool {
         let mut hard = self.all.iter().filter(|b| !b.affinity.is_soft());
         hard.any(|b| b.affinity.asks_for_tasks())
+    }
+
+    /// Whether a task is among what they ask to be there.
+    pub(crate) fn need(&self, task: &Task) -> bool {
+        let service = |bond: &Bond| task.service_id.is_some_and(|s| bond.services.contains(&s));
+        let mut wanted = self.all.iter().filter(|b| b.affinity.wants());
+        wanted.any(|b| service(b) || (b.affinity.asks_for_tasks() && b.affinity.names_task(task)))
     }
 
     /// Whether all hard ones hold at a place.

@@ -86,6 +86,7 @@ impl Search<'_> {
             ports: asked.ports.clone(),
             generic: self.claim(index, place),
             active: true,
+            promised: false,
             displaceable: service.map(|_| self.key.urgency.0),
         };
         let service_tasks = index.charge(place, service, &load);

@@ -19,6 +19,7 @@ mod failures;
 mod filter;
 mod images;
 mod index;
+mod preempt;
 mod queue;
 pub mod rebalance;
 mod requirements;

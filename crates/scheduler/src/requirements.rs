@@ -102,6 +102,8 @@ pub(crate) struct Load {
     pub(crate) ports: Vec<HostPort>,
     /// Whether it counts as active for ranking: it is not meant to stop.
     pub(crate) active: bool,
+    /// Whether it is only promised: the task that will take it waits for others to end.
+    pub(crate) promised: bool,
     /// The priority that another task must exceed to displace it; `None` if none may.
     pub(crate) displaceable: Option<u8>,
 }
@@ -116,6 +118,7 @@ impl Load {
             generic: task.assigned_generic_resources.clone(),
             ports: host_ports(task),
             active: task.desired_state <= TaskState::Complete,
+            promised: false,
             displaceable: displaceable(task),
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store::{Action, Change, Diff, Guard, Plan, State, Step};
-use types::options::Strategy;
+use types::ClusterOptions;
 use types::task::message;
 use types::{
     Entropy, GenericResource, Node, NodeId, Task, TaskId, TaskState, TaskStatus, Timestamp,
@@ -22,6 +22,7 @@ use crate::failures::{Failures, has_failed};
 use crate::filter::{self, Counts, Filter};
 use crate::images;
 use crate::index::{NodeIndex, Place, ServiceKey, occupied};
+use crate::preempt::{Promise, Quest, ROOMS_PER_PLAN_MAX, WAITS};
 use crate::queue::{GroupKey, Queue, Urgency};
 use crate::requirements::{Load, Requirements, displaceable};
 
@@ -42,6 +43,10 @@ pub struct Scheduler {
     failures: Failures,
     /// Classes in which groups wait because nothing fits.
     waiting: BTreeSet<ClassId>,
+    /// Room that is on its way, by the task it is for.
+    promises: BTreeMap<TaskId, Promise>,
+    /// Whether urgent tasks displaced others when the last plan was made.
+    preempts: bool,
     /// The group tried last: the next plan goes on behind it, so that no group starves others.
     cursor: Option<GroupKey>,
 }
@@ -61,8 +66,12 @@ struct Run<'a> {
     exhausted: BTreeMap<ClassId, Arc<str>>,
     /// Classes whose groups are placed one task at a time.
     careful: BTreeSet<ClassId>,
-    /// The cluster's way of ranking nodes.
-    strategy: Strategy,
+    /// What the cluster is set to.
+    options: ClusterOptions,
+    /// Tasks that this plan displaces.
+    displaced: BTreeSet<TaskId>,
+    /// Tasks that room was looked for in this plan.
+    quests: usize,
 }
 
 impl Scheduler {
@@ -74,6 +83,8 @@ impl Scheduler {
             queue: Queue::default(),
             failures: Failures::default(),
             waiting: BTreeSet::new(),
+            promises: BTreeMap::new(),
+            preempts: false,
             cursor: None,
         };
         for node in view.nodes().iter() {
@@ -119,11 +130,11 @@ impl Scheduler {
             placed: Vec::new(),
             exhausted: BTreeMap::new(),
             careful: BTreeSet::new(),
-            strategy: view
-                .cluster()
-                .map(|c| c.spec.options.strategy)
-                .unwrap_or_default(),
+            options: view.cluster().map(|c| c.spec.options).unwrap_or_default(),
+            displaced: BTreeSet::new(),
+            quests: 0,
         };
+        self.set_promises_aside(&mut run);
         self.wake(&mut run);
         self.end_unwanted(&mut run);
         self.place_careful(&mut run);
@@ -131,6 +142,9 @@ impl Scheduler {
         self.place_groups(&mut run);
         for (place, service, load) in &run.placed {
             self.index.discharge(*place, *service, load);
+        }
+        for promise in self.promises.values() {
+            self.index.take_back(promise.place, &promise.load);
         }
         if run.full {
             run.plan.wake(now);
@@ -211,11 +225,15 @@ impl Scheduler {
             run.plan.wake(text_at);
         }
         let most = class.asked.max_replicas;
+        let may_preempt = |key: &GroupKey| {
+            let urgent = run.options.preemption && key.urgency.0 > 0;
+            urgent && dirty.iter().any(|place| class.fits(*place))
+        };
         for key in &waiting.groups {
             let below = |place: &Place| {
                 most == 0 || u64::from(self.index.service_tasks(key.service, *place)) < most
             };
-            if retell || room.iter().any(below) {
+            if retell || room.iter().any(below) || may_preempt(key) {
                 self.queue.set_ready(*key);
             }
         }
@@ -309,6 +327,7 @@ impl Scheduler {
             generic: account.claim(&asked, node),
             ports: asked.ports,
             active: true,
+            promised: false,
             displaceable: displaceable(task),
         };
         run.assign(task, node, load.generic.clone());
@@ -376,12 +395,127 @@ impl Scheduler {
         };
         let tasks: Vec<TaskId> = group.tasks.iter().copied().take(most).collect();
         let more = group.tasks.len() > tasks.len();
+        let promised = self.take_promises(&tasks);
         let done = self.place_tasks(key, &tasks, run);
         if done == tasks.len() {
             run.full |= more;
-        } else {
+            return;
+        }
+        self.keep_promises(key, &tasks[done..], promised, run);
+        if self.make_room(key, &tasks[done..], run) {
             self.defer(key, done, run);
         }
+    }
+
+    /// Sets aside what is promised, and forgets promises that are of no use any more.
+    fn set_promises_aside(&mut self, run: &mut Run) {
+        let preempts = run.options.preemption;
+        if preempts && !self.preempts {
+            // Whoever waits may find room now that it may be made.
+            for id in &self.waiting {
+                let class = self.classes.get_mut(*id);
+                let waiting = class.and_then(|c| c.waiting.as_ref());
+                let groups = waiting.iter().flat_map(|w| &w.groups);
+                groups.for_each(|key| self.queue.set_ready(*key));
+            }
+        }
+        self.preempts = preempts;
+        let index = &self.index;
+        self.promises.retain(|id, promise| {
+            let entry = index.entry(promise.place);
+            let there = entry.id == promise.node && entry.node.is_some();
+            let waits = run.pending(*id).is_some_and(|t| t.node_id.is_none());
+            preempts && there && waits
+        });
+        for promise in self.promises.values() {
+            self.index.set_aside(promise.place, &promise.load);
+            if promise.is_broken(run.view) {
+                self.queue.set_ready(promise.group);
+            }
+        }
+    }
+
+    /// Takes back what is promised to some tasks: they are about to be tried again.
+    fn take_promises(&mut self, tasks: &[TaskId]) -> BTreeMap<TaskId, Promise> {
+        let mut taken = BTreeMap::new();
+        if self.promises.is_empty() {
+            return taken;
+        }
+        for id in tasks {
+            if let Some(promise) = self.promises.remove(id) {
+                self.index.take_back(promise.place, &promise.load);
+                taken.insert(*id, promise);
+            }
+        }
+        taken
+    }
+
+    /// Promises again what is still to come to tasks that still wait.
+    fn keep_promises(
+        &mut self,
+        key: GroupKey,
+        tasks: &[TaskId],
+        promised: BTreeMap<TaskId, Promise>,
+        run: &Run,
+    ) {
+        for (id, promise) in promised {
+            let account = &self.index.entry(promise.place).account;
+            let class = self.classes.get_mut(key.class);
+            let holds = class.is_some_and(|c| c.fits(promise.place))
+                && account.leaving().tasks > 0
+                && !promise.is_broken(run.view);
+            if holds && tasks.binary_search(&id).is_ok() {
+                self.promise(id, promise);
+            }
+        }
+    }
+
+    fn promise(&mut self, task: TaskId, promise: Promise) {
+        self.index.set_aside(promise.place, &promise.load);
+        self.promises.insert(task, promise);
+    }
+
+    /// Has tasks of lower priority end for urgent ones that fit nowhere, as many as it helps.
+    /// Returns whether no more can be done for them now.
+    fn make_room(&mut self, key: GroupKey, tasks: &[TaskId], run: &mut Run) -> bool {
+        if !run.options.preemption || key.urgency.0 == 0 || key.service.is_none() {
+            return true;
+        }
+        for id in tasks {
+            if self.promises.contains_key(id) {
+                continue;
+            }
+            let Some(task) = run.pending(*id) else {
+                continue;
+            };
+            if run.quests == ROOMS_PER_PLAN_MAX || run.budget == 0 {
+                run.full = true;
+                return false;
+            }
+            run.quests += 1;
+            let Some(promise) = self.quest(key, run) else {
+                return true;
+            };
+            if let Some(step) = promise.step(run.view, task, run.now) {
+                run.budget -= 1;
+                run.displaced.extend(&promise.victims);
+                run.plan.push(step);
+            }
+            self.promise(*id, promise);
+        }
+        true
+    }
+
+    fn quest(&mut self, key: GroupKey, run: &Run) -> Option<Promise> {
+        let quest = Quest {
+            view: run.view,
+            class: self.classes.known(key.class, &self.index, run.view)?,
+            index: &self.index,
+            group: key,
+            failed: self.failures.of(key.spec()),
+            leaving: &run.displaced,
+        };
+        quest.room()
     }
 
     /// Places tasks of a group in order, as many as fit. Returns how many that are.
@@ -396,7 +530,7 @@ impl Scheduler {
             view: run.view,
             key,
             failed: self.failures.of(key.spec()),
-            strategy: class.asked.strategy.unwrap_or(run.strategy),
+            strategy: class.asked.strategy.unwrap_or(run.options.strategy),
             class,
             seed: seed_of(tasks.first()),
             holders: holders(key, tasks.first(), &self.index, run.view),
@@ -431,12 +565,17 @@ impl Scheduler {
             return;
         };
         if group.told.as_ref() != Some(&text) {
+            let promises = &self.promises;
+            let mut alike = done == 0;
             for id in group.tasks.iter().skip(done) {
-                if run.pending(*id).is_some_and(|task| !run.tell(task, &text)) {
+                let promised = promises.contains_key(id);
+                alike &= !promised;
+                let text = if promised { WAITS } else { &text };
+                if run.pending(*id).is_some_and(|task| !run.tell(task, text)) {
                     return;
                 }
             }
-            group.told = (done == 0).then_some(text);
+            group.told = alike.then_some(text);
         }
         self.queue.set_waiting(key);
     }

@@ -3,6 +3,7 @@
 mod affinities;
 mod explaining;
 mod filters;
+mod preempting;
 mod properties;
 mod ranking;
 mod rebalancing;

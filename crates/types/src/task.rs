@@ -241,6 +241,10 @@ pub struct TaskStatus {
     pub applied_at: Timestamp,
 }
 
+/// How the reason begins, in a task's `status.err`, of a task that had to make room for one of
+/// higher priority. It stays when the agent reports the task's end without a reason of its own.
+pub const DISPLACED: &str = "displaced by ";
+
 /// Messages that nearly every task carries; keeping one copy saves an allocation per task.
 const COMMON_MESSAGES: [&str; 12] = [
     "created",

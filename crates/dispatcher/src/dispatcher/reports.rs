@@ -1,6 +1,7 @@
 //! What nodes report, and the batches it is written in.
 
 use store::{Action, Guard, Object, Plan, Step};
+use types::task::DISPLACED;
 use types::{NodeId, NodeState, Task, TaskId, TaskState, TaskStatus};
 
 use super::{Context, Dispatcher};
@@ -82,10 +83,14 @@ impl Dispatcher {
             let Some(task) = cx.view.tasks().get(*id) else {
                 continue;
             };
-            if !is_news(task, status) {
+            let mut status = Box::new(status.clone());
+            if status.err.is_empty() && task.status.err.starts_with(DISPLACED) {
+                // The agent does not know why it was told to stop, and people want to.
+                status.err.clone_from(&task.status.err);
+            }
+            if !is_news(task, &status) {
                 continue;
             }
-            let mut status = Box::new(status.clone());
             status.applied_by = Some(self.leadership.node);
             status.applied_at = cx.now;
             plan.push(Step::unguarded(Action::Report { task: *id, status }));

@@ -296,6 +296,36 @@ fn reports_that_fall_back_or_repeat_are_dropped() {
 }
 
 #[test]
+fn why_a_task_was_displaced_stays_when_its_agent_reports_the_end() {
+    let mut rig = Rig::new(1, NodeState::Unknown);
+    let node = node_id(0);
+    let session = rig.register(node);
+    rig.add_task(task_id(1), node, &[]);
+    let started = || vec![(task_id(1), status(TaskState::Running, "started"))];
+    rig.report(node, &session, started());
+    rig.pass(secs(1));
+    let reason = "displaced by task x of service y (priority 70 over 10)";
+    let running = rig.state.tasks().get(task_id(1)).unwrap().status.clone();
+    rig.act(Action::Report {
+        task: task_id(1),
+        status: Box::new(types::TaskStatus {
+            err: reason.into(),
+            ..running
+        }),
+    });
+    let before = rig.state.version();
+    rig.report(node, &session, started());
+    rig.pass(secs(1));
+    assert_eq!(rig.state.version(), before, "it says nothing new");
+    let ended = vec![(task_id(1), status(TaskState::Shutdown, "shutdown"))];
+    rig.report(node, &session, ended);
+    rig.pass(secs(1));
+    let task = rig.state.tasks().get(task_id(1)).unwrap();
+    assert_eq!(task.status.state, TaskState::Shutdown);
+    assert_eq!(&*task.status.err, reason);
+}
+
+#[test]
 fn a_report_about_another_nodes_task_refuses_the_whole_call() {
     let mut rig = Rig::new(2, NodeState::Unknown);
     let session = rig.register(node_id(0));
