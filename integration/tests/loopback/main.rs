@@ -6,6 +6,7 @@ mod dev;
 mod disks;
 mod faults;
 mod follow;
+mod idle;
 mod leaving;
 mod refusals;
 mod roles;
