@@ -194,6 +194,11 @@ impl<'a> Rows<'a> {
     }
 
     fn is_done(&self, service: &Service) -> bool {
+        let scheduled = service.spec.mode.is_job() && service.spec.options.schedule.is_some();
+        if scheduled && self.live.is_empty() && self.undecided == 0 && self.failed == 0 {
+            // Nobody waits for the next time that it is due.
+            return true;
+        }
         match service.spec.mode {
             ServiceMode::ReplicatedJob {
                 total_completions, ..
@@ -321,9 +326,16 @@ mod tests {
 
     /// A service of one slot with these tasks, one after the other.
     fn shown(tasks: &[(TaskState, TaskState, &str)]) -> pb::ServiceProgress {
+        shown_of(tasks, |_| {})
+    }
+
+    fn shown_of(
+        tasks: &[(TaskState, TaskState, &str)],
+        edit: impl FnOnce(&mut Service),
+    ) -> pb::ServiceProgress {
         let model = executor::testing::task("web", |_| {});
         let id = model.service_id.unwrap();
-        let service = Service {
+        let mut service = Service {
             id,
             meta: types::Meta::default(),
             spec: Arc::new(ServiceSpec::clone(&model.service_spec)),
@@ -334,6 +346,7 @@ mod tests {
             update_status: None,
             job_status: None,
         };
+        edit(&mut service);
         let mut actions = vec![Action::Create(service.into())];
         for (at, (state, desired, err)) in tasks.iter().enumerate() {
             let mut task = executor::testing::task("web", |_| {});
@@ -385,5 +398,25 @@ mod tests {
         ]);
         assert_eq!(progress.blocked_by, "");
         assert_eq!(progress.tasks[0].blocked_by, "");
+    }
+
+    #[test]
+    fn a_job_that_waits_for_its_schedule_has_converged_and_one_that_runs_has_not() {
+        let scheduled = |s: &mut Service| {
+            let mut spec = ServiceSpec::clone(&s.spec);
+            spec.mode = ServiceMode::ReplicatedJob {
+                max_concurrent: 1,
+                total_completions: 1,
+            };
+            spec.options.schedule = Some(types::options::Schedule::of("@daily"));
+            s.spec = Arc::new(spec);
+            s.job_status = Some(types::service::JobStatus::default());
+        };
+        assert!(shown_of(&[], scheduled).converged);
+        let unscheduled = |s: &mut Service| {
+            scheduled(s);
+            Arc::make_mut(&mut s.spec).options.schedule = None;
+        };
+        assert!(!shown_of(&[], unscheduled).converged);
     }
 }

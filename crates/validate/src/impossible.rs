@@ -13,9 +13,11 @@ use store::State;
 use types::node::Membership;
 use types::resources::count_by_kind;
 use types::service::{Protocol, PublishMode, UpdateConfig, UpdateOrder};
-use types::{Availability, Node, Resources, ServiceId, ServiceMode, ServiceSpec, TaskState};
+use types::{
+    Availability, Node, Resources, Service, ServiceId, ServiceMode, ServiceSpec, TaskState,
+};
 
-use crate::problem::{Check, Problem};
+use crate::problem::{Check, Invalid, Problem};
 use crate::timing::warn_deadline;
 
 type Port = (u32, Protocol);
@@ -39,6 +41,32 @@ pub fn impossible(view: &State, id: Option<ServiceId>, spec: &ServiceSpec) -> Ve
         }
     }
     check.into_problems()
+}
+
+/// Refuses what is [`impossible`] in a new service, or in an update of one. What was impossible
+/// already (nodes have gone since) and is not touched does not stand in the way of other changes.
+///
+/// # Errors
+/// If there is such a problem.
+pub fn service_policies(
+    view: &State,
+    old: Option<&Service>,
+    spec: &ServiceSpec,
+) -> Result<(), Invalid> {
+    let touched = |old: &Service| {
+        let was = &old.spec;
+        (was.mode, &was.task, &was.endpoint) != (spec.mode, &spec.task, &spec.endpoint)
+            || (was.update, was.rollback) != (spec.update, spec.rollback)
+    };
+    if !old.is_none_or(touched) {
+        return Ok(());
+    }
+    let problems = impossible(view, old.map(|s| s.id), spec);
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Invalid { problems })
+    }
 }
 
 /// What is allowed and yet leaves tasks waiting on the nodes that are there.

@@ -22,7 +22,7 @@ mod tests;
 
 pub use cluster::{cluster, config, node, secret};
 pub use image::{ImageError, parse_image};
-pub use impossible::{doubtful, impossible};
+pub use impossible::{doubtful, impossible, service_policies};
 pub use network::{network, volume};
 pub use problem::{Invalid, Problem};
 pub use refs::{service_refs, service_update};

@@ -20,7 +20,8 @@ pub fn create(draft: &mut Draft, spec: ServiceSpec) -> Result<Arc<Service>> {
     validate::service(&spec)?;
     check_offered(&spec)?;
     validate::service_refs(draft.state(), None, &spec)?;
-    warn(&spec);
+    validate::service_policies(draft.state(), None, &spec)?;
+    warn(draft.state(), None, &spec);
     let job = JobStatus {
         iteration: 0,
         last_execution: crate::clock::now(),
@@ -78,20 +79,14 @@ pub fn update(draft: &mut Draft, update: Update, now: Timestamp) -> Result<Arc<S
         take_back(&mut service, now)?;
     } else {
         check_update(draft.state(), &old, &update.spec)?;
-        warn(&update.spec);
+        warn(draft.state(), Some(old.id), &update.spec);
         service.previous_spec = Some(old.spec.clone());
         service.previous_spec_version = Some(old.spec_version);
         service.spec = Arc::new(update.spec);
         service.spec_version = update.version;
         service.update_status = None;
     }
-    if service.spec.mode.is_job() {
-        let iteration = service.job_status.map_or(0, |j| j.iteration + 1);
-        service.job_status = Some(JobStatus {
-            iteration,
-            last_execution: now,
-        });
-    }
+    service.job_status = orchestrator::job_after_update(&old, &service.spec, now);
     crud::update(draft, service, State::services)
 }
 
@@ -101,12 +96,14 @@ fn check_update(state: &State, old: &Service, spec: &ServiceSpec) -> Result<()> 
     // Not wrong in itself, and yet not to be had: clients of SwarmKit expect this code.
     validate::service_update(&old.spec, spec)
         .map_err(|e| ControlError::Unsupported(e.to_string()))?;
-    Ok(validate::service_refs(state, Some(old.id), spec)?)
+    validate::service_refs(state, Some(old.id), spec)?;
+    Ok(validate::service_policies(state, Some(old), spec)?)
 }
 
 /// Says in the log what is allowed and hardly meant; answers have no place for it.
-fn warn(spec: &ServiceSpec) {
-    for problem in validate::service_warnings(spec) {
+fn warn(state: &State, id: Option<ServiceId>, spec: &ServiceSpec) {
+    let at_odds = validate::doubtful(state, id, spec);
+    for problem in validate::service_warnings(spec).into_iter().chain(at_odds) {
         let service = &spec.annotations.name;
         tracing::warn!(service, "{problem}");
     }

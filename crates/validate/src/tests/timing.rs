@@ -443,3 +443,26 @@ fn a_global_service_with_a_fixed_port_never_starts_first() {
     spec.rollback = spec.update.take();
     refused(&spec, "rollback.order");
 }
+
+#[test]
+fn what_was_impossible_before_does_not_stand_in_the_way_of_other_changes() {
+    let view = cluster(&[1, 1], |_, _| {});
+    let spec = start_first(2, host_port);
+    assert_eq!(
+        paths(service_policies(&view, None, &spec)),
+        ["update.order"]
+    );
+    let old = plain_service(spec.clone());
+    let mut labelled = spec.clone();
+    labelled.annotations.labels.insert("a".into(), "b".into());
+    assert_eq!(service_policies(&view, Some(&old), &labelled), Ok(()));
+    let mut image = spec.clone();
+    image.task.force_update += 1;
+    assert_eq!(
+        paths(service_policies(&view, Some(&old), &image)),
+        ["update.order"]
+    );
+    let mut fewer = spec;
+    fewer.mode = ServiceMode::Replicated { replicas: 1 };
+    assert_eq!(service_policies(&view, Some(&old), &fewer), Ok(()));
+}
