@@ -29,6 +29,9 @@ const BIAS: f64 = 0.001;
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     known: BTreeMap<String, (Option<NodeId>, f64)>,
+    /// The one that was of no use the last time. It is not the next to be tried: when all are bad,
+    /// chance alone would ask a dead one again and again while another one answers.
+    failed: Option<String>,
 }
 
 impl Peers {
@@ -36,6 +39,7 @@ impl Peers {
         let known = peers.into_iter().map(|p| (p.addr, (p.node, OBSERVATION)));
         Self {
             known: known.collect(),
+            failed: None,
         }
     }
 
@@ -55,6 +59,7 @@ impl Peers {
 
     /// Notes how a session went.
     pub(crate) fn observe(&mut self, addr: &str, observation: f64) {
+        self.failed = (observation < 0.0).then(|| addr.to_owned());
         if let Some((_, weight)) = self.known.get_mut(addr) {
             let smoothed = SMOOTHING * observation + (1.0 - SMOOTHING) * *weight;
             *weight = smoothed.clamp(-WEIGHT_MAX, WEIGHT_MAX);
@@ -64,7 +69,14 @@ impl Peers {
     /// Chooses a manager at random by weight; bad ones are left to a last resort.
     pub(crate) fn choose(&self, entropy: &mut dyn Entropy) -> Option<Peer> {
         let share = |weight: f64| weight.max(0.0) + BIAS;
-        let total: f64 = self.known.values().map(|(_, w)| share(*w)).sum();
+        let only = self.known.len() < 2;
+        let candidates = || {
+            let failed = self.failed.as_ref().filter(|_| !only);
+            self.known
+                .iter()
+                .filter(move |(addr, _)| Some(*addr) != failed)
+        };
+        let total: f64 = candidates().map(|(_, (_, w))| share(*w)).sum();
         #[expect(
             clippy::cast_precision_loss,
             reason = "a random fraction needs no more bits"
@@ -72,7 +84,7 @@ impl Peers {
         let fraction = entropy.next_u64() as f64 / u64::MAX as f64;
         let mut point = fraction * total;
         let mut last = None;
-        for (addr, (node, weight)) in &self.known {
+        for (addr, (node, weight)) in candidates() {
             last = Some((addr, node));
             point -= share(*weight);
             if point <= 0.0 {
@@ -109,15 +121,34 @@ mod tests {
         let mut peers = Peers::new([peer("a"), peer("b")]);
         assert!((400..600).contains(&count(&peers, "a")));
         peers.observe("b", -OBSERVATION);
+        peers.observe("a", OBSERVATION);
         assert!(count(&peers, "b") < 5, "a failure halves 10 to 0");
         for _ in 0..10 {
             peers.observe("a", -OBSERVATION);
             peers.observe("b", -OBSERVATION);
         }
-        assert!((400..600).contains(&count(&peers, "a")), "all bad: any");
+        assert_eq!(count(&peers, "a"), 1000, "b failed a moment ago");
         peers.observe("b", OBSERVATION);
         peers.observe("b", OBSERVATION);
         assert!(count(&peers, "b") > 990);
+    }
+
+    #[test]
+    fn when_all_are_bad_they_take_turns_and_the_only_one_is_tried_again() {
+        let mut peers = Peers::new([peer("a"), peer("b"), peer("c")]);
+        for addr in ["a", "b", "c"] {
+            for _ in 0..5 {
+                peers.observe(addr, -OBSERVATION);
+            }
+        }
+        assert_eq!(count(&peers, "c"), 0, "it failed a moment ago");
+        assert!(
+            (400..600).contains(&count(&peers, "a")),
+            "any of the others"
+        );
+        let mut only = Peers::new([peer("a")]);
+        only.observe("a", -OBSERVATION);
+        assert_eq!(count(&only, "a"), 1000);
     }
 
     #[test]

@@ -136,11 +136,19 @@ impl Sessions {
             }
             // When this node's own manager is of no use, another one gets a turn.
             avoid_local = addr.is_none() && !avoid_local;
-            if let Some(addr) = &addr {
+            // Whoever asked for another session has nothing against the manager.
+            let asked = matches!(error, SessionError::Asked);
+            if let Some(addr) = addr.as_ref().filter(|_| !asked) {
                 self.peers.observe(addr, -OBSERVATION);
             }
+            let unreached = matches!(
+                error,
+                SessionError::Connect { .. } | SessionError::NoManager
+            );
             tracing::info!(
-                manager = addr.as_deref().unwrap_or("local"),
+                manager = addr
+                    .as_deref()
+                    .unwrap_or(if unreached { "none" } else { "local" }),
                 error = &error as &dyn std::error::Error,
                 "no session with a manager"
             );

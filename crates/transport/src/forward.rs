@@ -37,6 +37,9 @@ const NEXT_LEADER_WAIT_MS: u64 = 1_000;
 /// A call that was passed on to this manager as the leader waits this long while this manager takes
 /// another one for it: its own news may be a moment older than those of whoever passed it on.
 const OTHER_LEADER_WAIT_MS: u64 = 500;
+/// A leader that gave leadership away, or was voted out, answers what it was sent at once, and knows
+/// best what became of it. Its answer is waited for this long; from one without power comes none.
+const LAST_WORDS_MS: u64 = 250;
 /// A leader that was not heard of for this long is given up, although no other is known: far longer
 /// than a vote takes, and short enough that its callers have their answer within five seconds.
 const SILENCE_MS: u64 = 2_000;
@@ -182,7 +185,8 @@ impl Forwarder {
             let remote_addr = passed.remote_addr.as_deref();
             metadata::add(request.headers_mut(), passed.caller, remote_addr, &hop);
             request.extensions_mut().clear();
-            let lost = match self.attempt(request, &to, channel, leader.clone()).await {
+            let attempt = self.attempt(request, &to, channel, leader.clone(), again.is_some());
+            let lost = match attempt.await {
                 Attempt::Answered(answer) if !turned_away(&answer) => {
                     return Ok(Outcome::Answer(answer));
                 }
@@ -245,12 +249,20 @@ impl Forwarder {
         to: &LeaderAddress,
         channel: Channel,
         leader: watch::Receiver<Leader>,
+        repeatable: bool,
     ) -> Attempt {
-        let mut over: Over = Box::pin(deposed(leader, to.clone()));
+        let mut over: Over = Box::pin(deposed(leader.clone(), to.clone()));
+        let moved = async {
+            match repeatable {
+                true => leads_no_more(leader, to).await,
+                false => std::future::pending().await,
+            }
+        };
         let answer = tokio::select! {
             biased;
             answer = send(channel, request) => answer,
-            moved = &mut over => Err(moved),
+            () = moved => Err(Status::unavailable("leadership moved to another manager")),
+            over = &mut over => Err(over),
         };
         match answer {
             Ok(answer) => {
@@ -354,11 +366,15 @@ async fn silent(mut leader: watch::Receiver<Leader>) {
 /// Ends when a call that `to` was sent will not be answered, with what its caller is told.
 async fn deposed(leader: watch::Receiver<Leader>, to: LeaderAddress) -> Status {
     let doubt = "what it changes may or may not have been done: look, and try again";
+    let replaced = async {
+        leads_no_more(leader.clone(), &to).await;
+        sleep(Duration::from_millis(LAST_WORDS_MS)).await;
+    };
     tokio::select! {
-        () = leads_no_more(leader.clone(), &to) => Status::unavailable(format!(
+        () = replaced => Status::unavailable(format!(
             "leadership moved to another manager during the call; {doubt}"
         )),
-        () = silent(leader) => Status::unavailable(format!(
+        () = silent(leader.clone()) => Status::unavailable(format!(
             "the leader fell silent during the call and the cluster has no other: a majority of \
              the managers must be running and reach each other; {doubt}"
         )),

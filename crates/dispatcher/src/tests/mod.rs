@@ -149,10 +149,10 @@ fn an_idle_cluster_proposes_nothing() {
 }
 
 #[test]
-fn a_fourth_registration_within_eight_seconds_is_put_off() {
+fn a_node_that_registers_again_and_again_is_put_off() {
     let mut rig = Rig::new(1, NodeState::Unknown);
     let node = node_id(0);
-    for _ in 0..3 {
+    for _ in 0..crate::limits::REGISTRATIONS_MAX {
         let stream = rig.open(node, "");
         assert_eq!(rig.closed(stream), None);
     }

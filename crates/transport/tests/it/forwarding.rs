@@ -285,6 +285,20 @@ async fn a_change_sent_to_a_leader_that_fell_silent_is_given_up_at_once_and_neve
 }
 
 #[tokio::test]
+async fn a_leader_that_steps_down_still_answers_what_it_was_sent() {
+    let ca = authority();
+    let (_leader, follower) = pair(&ca).await;
+    let next = serve(shared(&ca, manager(3)), Leader::Here).await;
+    let channel = dial(&ca, manager(7), &follower).await;
+    let (sender, body) = open_stream_of(&channel, CREATE_CONFIG).await;
+    let follows = View::follows(3, next.addr);
+    follower.view.leader.send_replace(follows);
+    drop(sender);
+    let status = end_of(body).await;
+    assert_eq!(status.code(), Code::Ok, "{status}");
+}
+
+#[tokio::test]
 async fn a_leader_of_a_newer_term_is_asked_anew_although_it_is_the_same_node() {
     let ca = authority();
     let (_silent, mut taken, follower) = silent_pair(&ca).await;
