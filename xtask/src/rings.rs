@@ -38,6 +38,9 @@ const RINGS: [&[&str]; 4] = [
     ],
     &[
         "integration",
+        "torture",
+        "shell-sim",
+        "scenarios",
         "sim",
         "docker-cli",
         "xtask",

@@ -1,5 +1,6 @@
 //! `cluster …`.
 
+mod rebalance;
 mod status;
 mod update;
 
@@ -20,6 +21,8 @@ pub enum Command {
     Update(update::UpdateArgs),
     /// Show how the managers are; works without a leader
     Status(status::StatusArgs),
+    /// Move tasks to nodes that joined or got room later, and wait until they run
+    Rebalance(rebalance::RebalanceArgs),
     /// Hand leadership to another manager
     TransferLeadership {
         /// Host name or id (default: the manager that is best caught up)
@@ -39,6 +42,7 @@ pub async fn run(client: &Client, command: Command) -> Result<()> {
             inspect::print(vec![Ok(show::cluster::cluster(&cluster))], &args)
         }
         Command::Update(args) => update::run(client, &args).await,
+        Command::Rebalance(args) => rebalance::run(client, &args).await,
         Command::Status(args) => status::run(client, &args).await,
         Command::TransferLeadership { node } => transfer(client, node.as_deref()).await,
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message;
-use store::State;
+use store::{Draft, State};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -18,6 +18,7 @@ use crate::control::task::TaskFilter;
 use crate::ledger::{Cursor, Ledger, News};
 use crate::progress;
 use crate::quorum::{Member, Quorum};
+use crate::rebalance::{self, Asked};
 
 /// Tasks in one message of a list.
 const PAGE_DEFAULT: usize = 500;
@@ -327,5 +328,43 @@ impl pb::cluster_server::Cluster for ClusterApi {
         let what = (id, request.tasks_max as usize, request.until_settled);
         tokio::spawn(watch_service(self.ledger.clone(), cursor, what, out));
         Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn plan_service(
+        &self,
+        request: Request<pb::PlanServiceRequest>,
+    ) -> Result<Response<pb::PlanServiceResponse>, Status> {
+        let change = crate::plan::Change::read(request.into_inner())?;
+        let state = self.control.read().await?;
+        let rehearse = move || crate::plan::of(&state, change, crate::clock::now());
+        let reply = tokio::task::spawn_blocking(rehearse).await;
+        let reply = reply.map_err(|e| Status::internal(format!("the rehearsal ended: {e}")))?;
+        Ok(Response::new(reply?))
+    }
+
+    async fn rebalance(
+        &self,
+        request: Request<pb::RebalanceRequest>,
+    ) -> Result<Response<pb::RebalanceResponse>, Status> {
+        let request = request.into_inner();
+        let state = self.control.read().await?;
+        let asked = Asked::read(&state, &request)?;
+        let now = crate::clock::now();
+        if request.stop {
+            self.control.edit(rebalance::stop).await?;
+            let state = self.control.read().await?;
+            return Ok(Response::new(rebalance::plan(&state, asked, now)));
+        }
+        let look = move || rebalance::plan(&state, asked, now);
+        let planned = tokio::task::spawn_blocking(look).await;
+        let mut reply =
+            planned.map_err(|e| Status::internal(format!("the planning ended: {e}")))?;
+        let moves = u32::try_from(reply.moves.len()).unwrap_or(u32::MAX);
+        if !request.plan_only && moves > 0 {
+            let ask = |d: &mut Draft| rebalance::ask(d, asked, moves, now);
+            self.control.edit(ask).await?;
+            (reply.in_progress, reply.moves_left) = (true, moves);
+        }
+        Ok(Response::new(reply))
     }
 }

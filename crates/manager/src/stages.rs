@@ -1,7 +1,7 @@
 //! The stages of the pipeline, in the order in which they run.
 
 use allocator::Allocator;
-use orchestrator::{Enforcer, Orchestrator, Reaper};
+use orchestrator::{Enforcer, Orchestrator, Reaper, Rebalancer};
 use scheduler::Scheduler;
 use store::{Change, Plan, State};
 use types::{Entropy, Timestamp};
@@ -29,6 +29,7 @@ macro_rules! stage {
 
 stage!(Enforcer, "constraint enforcer");
 stage!(Orchestrator, "orchestrator", entropy);
+stage!(Rebalancer, "rebalancer", entropy);
 stage!(Allocator, "allocator", entropy);
 stage!(Scheduler, "scheduler", entropy);
 stage!(Reaper, "task reaper");
@@ -38,6 +39,7 @@ pub fn make(view: &State, now: Timestamp) -> Vec<Box<dyn Stage>> {
     vec![
         Box::new(Enforcer::new(view, now)),
         Box::new(Orchestrator::new(view, now)),
+        Box::new(Rebalancer::new(view, now)),
         Box::new(Allocator::new(view, now)),
         Box::new(Scheduler::new(view, now)),
         Box::new(Reaper::new(view, now)),

@@ -112,8 +112,11 @@ impl Rebalancer {
             let step = self.go_on(view, now, cluster, request, &mut rooms, entropy);
             plan.steps.extend(step);
         }
+        // What a request is about, it is about alone: a slot is moved once.
+        let asked = work.request.map(|(_, request)| request.service);
+        let free = |id: &ServiceId| asked.is_none_or(|only| only.is_some_and(|s| s != *id));
         let scope = Scope {
-            services: Some(work.autos),
+            services: Some(work.autos.into_iter().filter(free).collect()),
             overall: false,
             moves_max: AUTO_MOVES_MAX,
         };

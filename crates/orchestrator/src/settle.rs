@@ -5,6 +5,7 @@
 //! for the service as a whole, elsewhere.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use store::Step;
 use types::{Entropy, Task, TaskState, Timestamp};
@@ -15,6 +16,11 @@ use crate::mode::Want;
 use crate::restart::{Candidate, delay, may_restart, start_at};
 use crate::schedule;
 use crate::slot::{Slot, ended_by_itself, reached_at};
+use crate::update::PLACED_DEADLINE;
+
+/// How long a task that was made to move another one may wait for a node: it was made because
+/// one had room.
+const MOVE_UNPLACED_MAX: Duration = Duration::from_secs(60);
 
 /// What a slot needs.
 #[derive(Debug)]
@@ -116,7 +122,8 @@ impl Settler<'_, '_> {
         if is_completed(self.ground, self.slot) {
             return self.stop();
         }
-        let current = self.single(&reading.current);
+        let current = self.moved(&reading.current);
+        let current = current.or_else(|| self.single(&reading.current));
         let outdated = self.single(&reading.outdated);
         match (current, outdated) {
             (Some(current), outdated) => {
@@ -135,6 +142,32 @@ impl Settler<'_, '_> {
             }
             (None, None) => self.replace(&reading.gone),
         }
+    }
+
+    /// The task that is to take over from one like it that runs: a move of a start-first service.
+    /// It goes on beside the other until it runs; one that does not get there in time is given up.
+    fn moved<'t>(&mut self, tasks: &[&'t Arc<Task>]) -> Option<&'t Arc<Task>> {
+        let [old, new] = tasks else {
+            return None;
+        };
+        if !self.ground.starts_first() || old.status.state != TaskState::Running {
+            return None;
+        }
+        if new.status.state == TaskState::Running {
+            self.step.stop(old);
+            return Some(new);
+        }
+        let patience = if new.status.state >= TaskState::Assigned {
+            PLACED_DEADLINE
+        } else {
+            MOVE_UNPLACED_MAX
+        };
+        let until = new.meta.created_at.plus(patience);
+        if until <= self.ground.now {
+            return None;
+        }
+        self.wake(until);
+        Some(new)
     }
 
     /// The task to keep of several that are alike: one that runs, else the oldest.

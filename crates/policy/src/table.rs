@@ -132,8 +132,8 @@ pub const TABLE: &[Row] = rows! {
     "swarm.v1.Cluster" {
         // Answered without a leader: it is asked for when there is none.
         OPERATORS Local: Status;
-        OPERATORS Leader: TransferLeadership RotateCertificate;
-        OPERATORS Read: StreamTasks Explain WatchService;
+        OPERATORS Leader: TransferLeadership RotateCertificate Rebalance;
+        OPERATORS Read: StreamTasks Explain WatchService PlanService;
     }
 };
 

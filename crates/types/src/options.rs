@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::id::ServiceId;
 use crate::meta::Labels;
+use crate::time::Timestamp;
 
 /// Beginning of the keys of labels that carry options; no other label may begin with it.
 pub const PREFIX: &str = "swarm.";
@@ -48,6 +50,20 @@ pub struct ClusterOptions {
     pub strategy: Strategy,
     /// Whether a service may displace one of lower priority.
     pub preemption: bool,
+    /// Tasks are being moved because somebody asked for it.
+    pub rebalancing: Option<Rebalancing>,
+}
+
+/// A request to level the nodes, until it is fulfilled. It is in the tables, so that the next
+/// leader goes on with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rebalancing {
+    /// The only service whose tasks move; `None` is all.
+    pub service: Option<ServiceId>,
+    /// Moves that may still be made.
+    pub moves_left: u32,
+    /// When it was asked for.
+    pub asked_at: Timestamp,
 }
 
 /// How the nodes that could take a task are ranked.
@@ -152,6 +168,7 @@ mod key {
     pub(super) const REBALANCE: &str = "swarm.rebalance";
     pub(super) const PROGRESS_DEADLINE: &str = "swarm.update.progress-deadline";
     pub(super) const PREEMPTION: &str = "swarm.preemption";
+    pub(super) const REBALANCING: &str = "swarm.rebalancing";
 }
 
 // === impl ServiceOptions ===
@@ -231,6 +248,7 @@ impl ClusterOptions {
         let options = Self {
             strategy: reader.word(key::STRATEGY)?.unwrap_or_default(),
             preemption: reader.with(key::PREEMPTION, switch)?.unwrap_or(false),
+            rebalancing: reader.word(key::REBALANCING)?,
         };
         reader.nothing_left()?;
         Ok(options)
@@ -244,6 +262,52 @@ impl ClusterOptions {
         if self.preemption {
             labels.insert(key::PREEMPTION.to_owned(), "on".to_owned());
         }
+        if let Some(request) = self.rebalancing {
+            labels.insert(key::REBALANCING.to_owned(), request.to_string());
+        }
+    }
+}
+
+// === impl Rebalancing ===
+
+impl fmt::Display for Rebalancing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            service,
+            moves_left,
+            asked_at,
+        } = self;
+        write!(f, "moves={moves_left},asked-at={}", asked_at.0)?;
+        match service {
+            Some(id) => write!(f, ",service={id}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl FromStr for Rebalancing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut request = Self {
+            service: None,
+            moves_left: 0,
+            asked_at: Timestamp::ZERO,
+        };
+        let refuse =
+            || format!("{text:?} is no request to rebalance, `cluster rebalance` makes one");
+        for part in text.split(',') {
+            let (key, value) = part.split_once('=').ok_or_else(refuse)?;
+            match key {
+                "moves" => request.moves_left = value.parse().map_err(|_| refuse())?,
+                "asked-at" => {
+                    request.asked_at = Timestamp(value.parse().map_err(|_| refuse())?);
+                }
+                "service" => request.service = Some(value.parse().map_err(|_| refuse())?),
+                _ => return Err(refuse()),
+            }
+        }
+        Ok(request)
     }
 }
 
@@ -482,10 +546,16 @@ mod tests {
         let options = ClusterOptions {
             strategy: Strategy::Random,
             preemption: true,
+            rebalancing: Some(Rebalancing {
+                service: ServiceId::from_u128(1 << 127),
+                moves_left: 3,
+                asked_at: Timestamp::from_secs(5),
+            }),
         };
         let mut carried = Labels::new();
         options.put(&mut carried);
         assert_eq!(ClusterOptions::take(&mut carried), Ok(options));
         assert!(ClusterOptions::take(&mut labels(&[("swarm.preemption", "yes")])).is_err());
+        assert!(ClusterOptions::take(&mut labels(&[("swarm.rebalancing", "now")])).is_err());
     }
 }

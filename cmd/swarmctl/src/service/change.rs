@@ -2,6 +2,7 @@
 
 use clap::Args;
 use wire::api::{self, update_service_request::Rollback};
+use wire::swarm::v1::PlanServiceRequest;
 
 use crate::client::{Client, call};
 use crate::error::{CliError, Result};
@@ -42,6 +43,18 @@ impl Update {
         Self {
             name: service.name().to_owned(),
             request,
+        }
+    }
+}
+
+impl Update {
+    /// The request that asks what the change would do.
+    pub fn plan(self) -> PlanServiceRequest {
+        let rollback = self.request.rollback() == Rollback::Previous;
+        PlanServiceRequest {
+            service_id: self.request.service_id,
+            spec: self.request.spec,
+            rollback,
         }
     }
 }

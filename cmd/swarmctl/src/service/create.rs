@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use wire::api;
+use wire::swarm::v1::PlanServiceRequest;
 
+use super::plan::{self, PlanArgs};
 use crate::client::{Client, call};
 use crate::error::{CliError, Result};
 use crate::parse::env;
@@ -40,6 +42,8 @@ pub struct CreateArgs {
     pub policies: Policies,
     #[command(flatten)]
     pub wait: WaitArgs,
+    #[command(flatten)]
+    pub plan: PlanArgs,
     /// Image
     pub image: String,
     /// Command and arguments (default: those of the image)
@@ -87,6 +91,14 @@ pub async fn run(client: &Client, args: &CreateArgs) -> Result<()> {
     if args.spec.with_registry_auth {
         attach_registry_auth(&mut spec)?;
     }
+    if args.plan.dry_run {
+        let request = PlanServiceRequest {
+            spec: Some(spec),
+            ..PlanServiceRequest::default()
+        };
+        let attempt = format!("plan service {name}");
+        return plan::show(client, &attempt, request, args.plan.format.as_deref()).await;
+    }
     let request = api::CreateServiceRequest { spec: Some(spec) };
     let attempt = format!("create service {name}");
     let created = call(&attempt, client.control().create_service(request)).await?;
@@ -101,6 +113,8 @@ impl CreateArgs {
     /// # Errors
     /// If a value cannot be read, naming its flag.
     pub fn check(&self) -> Result<()> {
+        self.plan.check()?;
+        plan::check_version(None, "", &self.plan)?;
         let ids = Ids::default();
         let changes = Changes {
             spec: &self.spec,

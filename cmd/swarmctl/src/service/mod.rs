@@ -4,6 +4,7 @@ mod change;
 mod create;
 mod logs;
 mod ls;
+mod plan;
 mod ps;
 mod rm;
 mod update;
@@ -22,6 +23,8 @@ pub enum Command {
     Create(Box<create::CreateArgs>),
     /// Change a service and wait until the change has arrived
     Update(Box<update::UpdateArgs>),
+    /// Show what a change of a service would do, and change nothing (as `update --dry-run`)
+    Plan(Box<update::UpdateArgs>),
     /// Set the number of tasks of one or more services (SERVICE=N)
     Scale(change::ScaleArgs),
     /// Go back to the spec before the last update
@@ -54,7 +57,8 @@ impl Command {
     pub fn check(&self) -> Result<()> {
         match self {
             Self::Create(args) => args.check(),
-            Self::Update(args) => args.check(),
+            Self::Update(args) => args.plan.check().and_then(|()| args.check()),
+            Self::Plan(args) => args.check(),
             _ => Ok(()),
         }
     }
@@ -68,6 +72,7 @@ pub async fn run(client: &Client, command: Command) -> Result<()> {
     match command {
         Command::Create(args) => create::run(client, &args).await,
         Command::Update(args) => update::run(client, &args).await,
+        Command::Plan(args) => update::run(client, &args.rehearsed()).await,
         Command::Scale(args) => change::scale(client, &args).await,
         Command::Rollback(args) => change::rollback(client, &args).await,
         Command::Ls(args) => ls::run(client, &args).await,

@@ -5,6 +5,7 @@ use wire::api::task_spec::Runtime;
 
 use super::change::{self, Update};
 use super::create::{attach_registry_auth, ids};
+use super::plan::{self, PlanArgs};
 use crate::client::Client;
 use crate::error::{CliError, Result};
 use crate::parse::reference::Ids;
@@ -40,6 +41,8 @@ pub struct UpdateArgs {
     policies: Policies,
     #[command(flatten)]
     wait: WaitArgs,
+    #[command(flatten)]
+    pub plan: PlanArgs,
     /// Name or id
     service: String,
 }
@@ -50,6 +53,7 @@ pub struct UpdateArgs {
 /// If a value makes no sense, the cluster refuses, or the service does not converge.
 pub async fn run(client: &Client, args: &UpdateArgs) -> Result<()> {
     let service = resolve::service(client, &args.service).await?;
+    plan::check_version(Some(&service), &args.service, &args.plan)?;
     let update = if args.rollback {
         Update::rollback(&service)
     } else {
@@ -66,12 +70,23 @@ pub async fn run(client: &Client, args: &UpdateArgs) -> Result<()> {
         own_flags(&mut spec, args)?;
         Update::spec(&service, spec)
     };
+    if args.plan.dry_run {
+        let (attempt, request) = (format!("plan service {}", args.service), update.plan());
+        return plan::show(client, &attempt, request, args.plan.format.as_deref()).await;
+    }
     let target = change::send(client, update).await?;
     out::print(&target.name)?;
     wait::converge(client, vec![target], &args.wait).await
 }
 
 impl UpdateArgs {
+    /// The same change, only rehearsed.
+    #[must_use]
+    pub fn rehearsed(mut self) -> Self {
+        self.plan.dry_run = true;
+        self
+    }
+
     /// Refuses what makes no sense before the cluster is asked for anything.
     ///
     /// # Errors

@@ -75,5 +75,16 @@ fn spec(spec: &ClusterSpec) -> Value {
 /// What goes beyond Docker's settings.
 fn cluster_options(options: &ClusterOptions) -> Value {
     let preemption = if options.preemption { "on" } else { "off" };
-    json!({"Strategy": options.strategy.to_string(), "Preemption": preemption})
+    let rebalancing = options.rebalancing.map(|request| {
+        let service = request.service.map(|id| id.to_string());
+        Fields::default()
+            .with("MovesLeft", request.moves_left)
+            .maybe("ServiceID", service.map(Value::from))
+            .done()
+    });
+    Fields::default()
+        .with("Strategy", options.strategy.to_string())
+        .with("Preemption", preemption)
+        .maybe("Rebalancing", rebalancing)
+        .done()
 }

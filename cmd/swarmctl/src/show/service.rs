@@ -35,7 +35,8 @@ pub fn service(service: &Service) -> Value {
         .done()
 }
 
-fn spec(spec: &ServiceSpec) -> Value {
+/// A spec.
+pub fn spec(spec: &ServiceSpec) -> Value {
     let (options, labels) = options::read(spec);
     let named = Annotations {
         labels,

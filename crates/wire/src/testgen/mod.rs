@@ -227,6 +227,11 @@ impl Gen {
             options: ClusterOptions {
                 strategy: self.strategy(),
                 preemption: self.flip(),
+                rebalancing: self.maybe(|g| types::options::Rebalancing {
+                    service: g.maybe(|g| types::ServiceId::random(&mut g.0)),
+                    moves_left: 7,
+                    asked_at: g.moment(),
+                }),
             },
         }
     }
