@@ -7,6 +7,7 @@ mod preempting;
 mod properties;
 mod ranking;
 mod rebalancing;
+mod reference;
 mod simulating;
 mod strategies;
 mod waiting;

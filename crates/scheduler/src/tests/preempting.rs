@@ -111,6 +111,19 @@ fn equal_and_higher_priorities_and_services_with_a_task_per_node_stay() {
 }
 
 #[test]
+fn two_of_lower_priority_go_rather_than_one_of_equal_priority() {
+    let mut world = preempting(1);
+    of_priority(&mut world, 1, 70, 2);
+    of_priority(&mut world, 2, 0, 1);
+    of_priority(&mut world, 3, 70, 2);
+    running(&mut world, 1, 1);
+    let low = running(&mut world, 2, 2);
+    world.pending(3, 1);
+    world.settle();
+    assert_eq!(displaced(&world), low.into_iter().collect());
+}
+
+#[test]
 fn nobody_goes_where_it_would_not_help() {
     let mut world = preempting(1);
     of_priority(&mut world, 1, 0, 1);
