@@ -78,7 +78,10 @@ impl Facts {
         let completed = is_completed(ground, slot);
         let held = live || completed || !may_restart(newest, slot);
         let current = wanted().any(|t| ground.standing(t) == Standing::Current);
-        let waits = held && !current && ground.is_outdated(newest);
+        // A new task that was stopped while an older one goes on has changed nothing.
+        let undone = |t: &Arc<Task>| live && was_stopped(t) && !ground.is_wanted(t);
+        let latest = slot.tasks().rfind(|t| !undone(t)).unwrap_or(newest);
+        let waits = held && !current && ground.is_outdated(latest);
         let candidate = waits && takes_updates(ground, slot.key);
         let runs = wanted().any(|t| t.status.state == TaskState::Running);
         Self {
@@ -89,7 +92,9 @@ impl Facts {
             } else {
                 Outdated::Idle
             }),
-            touch: Touch::of(ground, slot, before.and_then(|f| f.touch)),
+            touch: (!waits)
+                .then(|| Touch::of(ground, slot, before.and_then(|f| f.touch)))
+                .flatten(),
         }
     }
 }

@@ -455,3 +455,37 @@ fn a_progress_deadline_of_zero_waits_for_ever_and_one_that_passes_can_roll_back(
     assert_eq!(c.update_state(), UpdateState::RollbackCompleted);
     all_run(&c, "v1", 2);
 }
+
+#[test]
+fn a_start_first_update_goes_on_after_its_node_was_drained_and_is_back() {
+    let mut spec = replicated(2);
+    let mut config = update_config(2).unwrap();
+    config.order = UpdateOrder::StartFirst;
+    spec.update = Some(config);
+    spec.rollback = spec.update;
+    let mut c = Cluster::new(4, spec);
+    c.set_history(0);
+    c.settle();
+    c.set_availability(1, types::Availability::Pause);
+    let failed = c.in_state(TaskState::Running)[0].id;
+    c.fail(failed);
+    c.settle();
+    c.update(to("v3"));
+    c.settle();
+    for image in ["v0", "v1", "v3"] {
+        c.images.insert(image.to_owned(), Behaviour::Slow);
+    }
+    c.settle();
+    c.update(to("v0"));
+    c.settle();
+    c.set_availability(0, types::Availability::Drain);
+    c.settle();
+    for image in ["v0", "v1", "v3"] {
+        c.images.insert(image.to_owned(), Behaviour::Runs);
+    }
+    c.set_availability(0, types::Availability::Active);
+    c.set_availability(1, types::Availability::Active);
+    c.run(60 * SECOND);
+    all_run(&c, "v0", 2);
+    assert_eq!(c.update_state(), UpdateState::Completed);
+}
