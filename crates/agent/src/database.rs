@@ -95,6 +95,20 @@ impl Database {
         self.db.sync()
     }
 
+    /// Goes on without a database. Tasks do not depend on it: they run on, and after a restart they
+    /// are found by their labels. One that is out of date could start again what is long gone, so
+    /// none is kept.
+    fn give_up(&self, error: &LocalDbError) {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "the node's tasks are no longer kept in its database, until it is started again"
+        );
+        if let Err(error) = self.db.discard() {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "what the database holds is out of date and stays");
+        }
+    }
+
     /// Starts the thread that writes.
     pub(crate) fn writer(self) -> Writer {
         let (queue, mut inbox) = mpsc::channel::<Vec<Write>>(WRITE_QUEUE_MAX);
@@ -104,12 +118,7 @@ impl Database {
                     writes.extend(more);
                 }
                 if let Err(error) = self.write(writes) {
-                    // Tasks do not depend on it: they go on, and are found again by their labels.
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "the node's tasks are no longer kept in its database"
-                    );
-                    return;
+                    return self.give_up(&error);
                 }
             }
         });
@@ -219,5 +228,28 @@ mod tests {
         assert_eq!(loaded[0].status, Some(status));
         assert!(loaded[0].assigned && !loaded[0].incomplete);
         assert!(!loaded[1].assigned && loaded[1].incomplete);
+    }
+
+    #[tokio::test]
+    async fn a_database_that_refuses_a_write_is_not_believed_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db");
+        let (db, _) = LocalDb::open(&path).unwrap();
+        let writer = Database::open(db).unwrap().writer();
+        let write = |task: types::Task| Write::Task {
+            task: Arc::new(task),
+            assigned: true,
+        };
+        let early = write(executor::testing::task("early", |_| {}));
+        writer.write(vec![early]).await;
+        // More than a value may have, refused as a full disk refuses.
+        let late = executor::testing::task("late", |spec| {
+            spec.env = vec!["X".repeat(5 << 20)];
+        });
+        writer.write(vec![write(late)]).await;
+        writer.finish().await;
+        let (db, outcome) = LocalDb::open(&path).unwrap();
+        assert_eq!(outcome, storage::OpenOutcome::Fresh);
+        assert_eq!(Database::open(db).unwrap().load().unwrap().len(), 0);
     }
 }

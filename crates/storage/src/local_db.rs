@@ -179,6 +179,21 @@ impl LocalDb {
         self.shared.sync()
     }
 
+    /// Removes the database's files, because what they hold is out of date and cannot be brought up
+    /// to date: the next open makes a fresh one. Of no use are this handle and its clones then.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn discard(&self) -> Result<(), LocalDbError> {
+        let path = &self.shared.path;
+        let removed = fs::remove_dir_all(path);
+        let removed = removed.and_then(|()| disk::sync_dir(disk::parent(path)));
+        removed.map_err(|source| LocalDbError::Io {
+            path: path.clone(),
+            source,
+        })
+    }
+
     fn open_checked(path: &Path) -> Result<Self, LocalDbError> {
         fs::create_dir_all(path).map_err(|source| LocalDbError::Io {
             path: path.to_owned(),

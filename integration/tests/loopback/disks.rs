@@ -199,6 +199,49 @@ fn a_leader_without_room_hands_over_to_one_that_has_some() -> anyhow::Result<()>
 }
 
 #[test]
+fn a_worker_without_room_keeps_its_tasks_and_takes_new_ones_when_there_is_some()
+-> anyhow::Result<()> {
+    let mut cluster = Cluster::loopback("process")?;
+    cluster.form(1, 0)?;
+    cluster.ctl_ok(0, &["node", "update", "--availability", "drain", "n1"])?;
+    let worker = cluster.add(&[]);
+    let state_dir = cluster.node(worker).state_dir.clone();
+    let Some(disk) = Disk::mount(&state_dir, 16)? else {
+        return Ok(());
+    };
+    let (token, seed) = (cluster.token(0, Role::Worker)?, cluster.node(0).endpoint());
+    cluster.start(worker, &["join", "--token", &token, &seed])?;
+    cluster.ready(worker)?;
+    sleepers(&cluster, 0, "steady", 2)?;
+    let before = processes(&cluster, "steady");
+    disk.fill()?;
+    cluster.ctl_ok(0, &["service", "scale", "--detach", "steady=4"])?;
+    cluster.wait("the new tasks to say what is wrong", SOON, |cluster| {
+        let tasks = cluster.list_tasks(0, "steady")?;
+        let says = tasks.iter().any(|t| t.error.contains("No space left"));
+        Ok(says.then_some(()))
+    })?;
+    let now = processes(&cluster, "steady");
+    ensure!(before.iter().all(|task| now.contains(task)), "{now:?}");
+
+    disk.empty()?;
+    cluster.wait_running(0, "steady", 4, SOON)?;
+    // Whatever its database missed: after a restart every task is there once.
+    cluster.kill(worker)?;
+    let running = processes(&cluster, "steady");
+    ensure!(running.len() == 4, "{running:?}");
+    cluster.resume(worker)?;
+    cluster.ctl_ok(
+        0,
+        &["service", "scale", "--quiet", "--timeout=30s", "steady=5"],
+    )?;
+    let after = processes(&cluster, "steady");
+    ensure!(running.iter().all(|task| after.contains(task)), "{after:?}");
+    ensure!(after.len() == 5, "{after:?}");
+    Ok(())
+}
+
+#[test]
 fn a_read_only_state_directory_is_named() -> anyhow::Result<()> {
     let mut cluster = Cluster::loopback("sim")?;
     let node = cluster.add(&[]);
