@@ -93,7 +93,10 @@ pub fn call<'a, T: 'a>(
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(CliError::call(attempt, &lost(status))),
             Err(_) => {
-                let text = format!("no answer within {} seconds", CALL_TIMEOUT.as_secs());
+                let text = format!(
+                    "no answer within {} seconds; what it changes may still be done",
+                    CALL_TIMEOUT.as_secs()
+                );
                 Err(CliError::call(attempt, &Status::unavailable(text)))
             }
         }

@@ -58,17 +58,29 @@ impl ClusterApi {
     }
 }
 
-fn member(member: &Member, state: &State) -> pb::Member {
+/// Whether a majority agrees, as far as the manager on `own` knows: a leader hears of everybody,
+/// and steps down when it hears of too few; others know that they hear of a leader.
+fn has_quorum(members: &[Member], own: NodeId) -> bool {
+    let Some(leader) = members.iter().find(|m| m.leader) else {
+        return false;
+    };
+    let voters = members.iter().filter(|m| m.voter);
+    let reachable = voters.clone().filter(|m| m.reachable).count();
+    leader.node_id != own || reachable > voters.count() / 2
+}
+
+fn member(member: &Member, state: &State, by_leader: bool) -> pb::Member {
     use pb::member::{Reachability, Role};
     let role = match (member.leader, member.voter) {
         (true, _) => Role::Leader,
         (false, true) => Role::Follower,
         (false, false) => Role::Learner,
     };
-    let reachability = if member.reachable {
-        Reachability::Reachable
-    } else {
-        Reachability::Unreachable
+    let reachability = match (member.reachable, by_leader) {
+        (true, _) => Reachability::Reachable,
+        (false, true) => Reachability::Unreachable,
+        // Only the leader hears of everybody.
+        (false, false) => Reachability::Unspecified,
     };
     let node = state.nodes().get(member.node_id);
     pb::Member {
@@ -203,8 +215,7 @@ impl pb::cluster_server::Cluster for ClusterApi {
         let members = self.quorum.members();
         let standing = self.quorum.standing();
         let leader = members.iter().find(|m| m.leader);
-        let voters = members.iter().filter(|m| m.voter);
-        let reachable = voters.clone().filter(|m| m.reachable).count();
+        let leads = leader.is_some_and(|m| m.node_id == self.node_id);
         Ok(Response::new(pb::StatusResponse {
             cluster_id: state
                 .cluster()
@@ -216,7 +227,7 @@ impl pb::cluster_server::Cluster for ClusterApi {
             commit_index: standing.committed,
             applied_index: standing.applied,
             feature_level: state.cluster().map_or(0, |c| c.feature_level),
-            members: members.iter().map(|m| member(m, &state)).collect(),
+            members: members.iter().map(|m| member(m, &state, leads)).collect(),
             disk: Some(pb::DiskStatus {
                 state: match standing.disk_trouble {
                     None => pb::disk_status::State::Ok.into(),
@@ -226,7 +237,7 @@ impl pb::cluster_server::Cluster for ClusterApi {
                 ..Default::default()
             }),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            has_quorum: leader.is_some() && reachable > voters.count() / 2,
+            has_quorum: has_quorum(&members, self.node_id),
             counts: Some(counts(&state)),
             ..Default::default()
         }))
@@ -366,5 +377,45 @@ impl pb::cluster_server::Cluster for ClusterApi {
             (reply.in_progress, reply.moves_left) = (true, moves);
         }
         Ok(Response::new(reply))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Five voters of whom the first leads, as one of them sees them.
+    fn members(reachable: [bool; 5]) -> Vec<Member> {
+        let member = |(i, reachable): (usize, bool)| Member {
+            raft_id: i as u64 + 1,
+            node_id: id(i as u128 + 1),
+            addr: String::new(),
+            leader: i == 0,
+            voter: true,
+            reachable,
+            match_index: 0,
+        };
+        reachable.into_iter().enumerate().map(member).collect()
+    }
+
+    fn id(n: u128) -> NodeId {
+        NodeId::from_u128(n).unwrap()
+    }
+
+    #[test]
+    fn a_follower_that_hears_of_a_leader_knows_that_there_is_a_majority_and_nothing_of_the_others()
+    {
+        let by_follower = members([true, true, false, false, false]);
+        assert!(has_quorum(&by_follower, id(2)));
+        assert!(
+            !has_quorum(&by_follower, id(1)),
+            "a leader hears of everybody"
+        );
+        assert!(!has_quorum(&by_follower[1..], id(2)), "nobody leads");
+        let state = State::default();
+        let other = member(&by_follower[4], &state, false);
+        assert_eq!(other.reachability(), pb::member::Reachability::Unspecified);
+        let other = member(&by_follower[4], &state, true);
+        assert_eq!(other.reachability(), pb::member::Reachability::Unreachable);
     }
 }

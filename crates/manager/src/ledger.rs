@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use store::{
 };
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use types::Timestamp;
 
 use crate::clock::Steady;
@@ -34,6 +35,9 @@ const IN_FLIGHT_MAX: usize = 4_096;
 
 /// Bytes in flight before writers wait: half of what the log takes before it refuses.
 const IN_FLIGHT_BYTES_MAX: usize = 16 << 20;
+
+/// A wait for a moment looks at the clock this often: a simulated one may run faster than waiting.
+const LOOK_PERIOD: Duration = Duration::from_millis(250);
 
 /// Actions in one transaction of a plan: keeps most log entries well under a megabyte.
 const PLAN_ACTIONS_MAX: usize = 5_000;
@@ -53,7 +57,8 @@ pub enum ProposeFailure {
     Refused(String),
     /// Leadership was lost while it was in flight: it may or may not commit.
     #[error(
-        "leadership was lost before the write was known to be safe; check whether it took effect"
+        "leadership was lost before a majority had the write: it may still take effect; look \
+         before you repeat it"
     )]
     Unknown,
 }
@@ -498,7 +503,7 @@ impl Ledger {
             guard = match deadline {
                 None => self.moved.wait(guard).unwrap_or_else(|e| e.into_inner()),
                 Some(d) => {
-                    let span = d.saturating_duration_since(Instant::now());
+                    let span = d.saturating_duration_since(Instant::now()).min(LOOK_PERIOD);
                     let waited = self
                         .moved
                         .wait_timeout(guard, span.max(Duration::from_micros(1)));

@@ -2,7 +2,6 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use types::Timestamp;
 use wire::swarm::v1::disk_status::State;
 use wire::swarm::v1::member::{Reachability, Role};
 use wire::swarm::v1::{DiskStatus, Member, StatusRequest, StatusResponse};
@@ -34,7 +33,7 @@ pub async fn run(client: &Client, args: &StatusArgs) -> Result<()> {
     )
     .await?;
     match args.format.as_deref() {
-        None => out::print(&text(&status, human::now())),
+        None => out::print(&text(&status)),
         Some("json") => out::print(&format!("{:#}", value(&status))),
         Some(format) => {
             let template = Template::parse(&unescape(format))?;
@@ -43,7 +42,7 @@ pub async fn run(client: &Client, args: &StatusArgs) -> Result<()> {
     }
 }
 
-fn text(s: &StatusResponse, now: Timestamp) -> String {
+fn text(s: &StatusResponse) -> String {
     let leader = s.members.iter().find(|m| m.node_id == s.leader_node_id);
     let leader = match (s.leader_node_id.as_str(), leader) {
         ("", _) => "none".to_owned(),
@@ -73,21 +72,14 @@ fn text(s: &StatusResponse, now: Timestamp) -> String {
         counts.secrets,
         counts.configs,
     );
-    let header = [
-        "MANAGER",
-        "ADDRESS",
-        "ROLE",
-        "REACHABLE",
-        "LOG",
-        "LAST HEARD",
-    ];
+    let header = ["MANAGER", "ADDRESS", "ROLE", "REACHABLE", "LOG"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
-    rows.extend(s.members.iter().map(|member| row(member, now)));
+    rows.extend(s.members.iter().map(row));
     text.push_str(&align(&rows));
     text
 }
 
-fn row(m: &Member, now: Timestamp) -> Vec<String> {
+fn row(m: &Member) -> Vec<String> {
     let known = |index: u64| {
         if index == 0 {
             "-".to_owned()
@@ -103,7 +95,6 @@ fn row(m: &Member, now: Timestamp) -> Vec<String> {
         ),
         false => known(m.match_index),
     };
-    let heard = Timestamp(u64::try_from(m.last_contact_at_ns).unwrap_or(0));
     let name = if m.hostname.is_empty() {
         &m.node_id
     } else {
@@ -116,10 +107,10 @@ fn row(m: &Member, now: Timestamp) -> Vec<String> {
         match m.reachability() {
             Reachability::Reachable => "yes".into(),
             Reachability::Unreachable => "no".into(),
-            Reachability::Unspecified => "unknown".into(),
+            // Only the leader hears of everybody.
+            Reachability::Unspecified => "-".into(),
         },
         log,
-        human::ago(heard, now).to_lowercase(),
     ]
 }
 
@@ -154,17 +145,18 @@ fn value(s: &StatusResponse) -> Value {
         json!({
             "RaftID": m.raft_id, "NodeID": m.node_id, "Hostname": m.hostname, "Addr": m.addr,
             "Role": word(m.role().as_str_name(), Role::Unspecified.as_str_name()),
-            "Reachable": m.reachability() == Reachability::Reachable,
-            "MatchIndex": m.match_index, "AppliedIndex": m.applied_index,
-            "ReceivingSnapshot": m.receiving_snapshot,
+            "Reachable": match m.reachability() {
+                Reachability::Reachable => Some(true),
+                Reachability::Unreachable => Some(false),
+                Reachability::Unspecified => None,
+            },
+            "MatchIndex": Some(m.match_index).filter(|index| *index > 0),
         })
     };
     let disk = s.disk.as_ref().map(|d| {
         json!({
             "State": word(d.state().as_str_name(), State::Unspecified.as_str_name()),
-            "Message": d.message, "FreeBytes": d.free_bytes, "LogBytes": d.log_bytes,
-            "SnapshotBytes": d.snapshot_bytes, "SyncP50Micros": d.sync_p50_us,
-            "SyncMaxMicros": d.sync_max_us,
+            "Message": d.message,
         })
     });
     let counts = s.counts.unwrap_or_default();
@@ -205,7 +197,7 @@ mod tests {
             term: 7,
             ..<_>::default()
         };
-        let text = text(&status, Timestamp::ZERO);
+        let text = text(&status);
         assert!(text.contains("Leader:    none, term 7\n"), "{text}");
         assert!(
             text.contains("Quorum:    no: writes are not possible\n"),

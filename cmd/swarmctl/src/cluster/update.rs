@@ -15,8 +15,9 @@ use crate::parse::{keyed, scalar};
 /// Flags of `cluster update`, as `docker swarm update` has them.
 #[derive(Debug, Args)]
 pub struct UpdateArgs {
-    /// Ended tasks kept for each slot
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    /// Ended tasks kept for each slot; -1 keeps all
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(-1..))]
+    #[arg(allow_negative_numbers = true)]
     task_history_limit: Option<i64>,
     /// Life of node certificates
     #[arg(long, value_name = "DURATION", value_parser = scalar::duration)]
