@@ -85,8 +85,7 @@ fn a_node_that_had_docker_waits_for_it_instead_of_running_processes() -> anyhow:
 }
 
 #[test]
-fn tasks_whose_engine_was_restarted_are_replaced_or_live_on_with_live_restore() -> anyhow::Result<()>
-{
+fn tasks_of_a_restarted_engine_are_replaced_or_live_on_with_live_restore() -> anyhow::Result<()> {
     let Some(cluster) = cluster(1, 1)? else {
         return Ok(());
     };
