@@ -94,7 +94,14 @@ impl Facts {
             }),
             touch: (!waits)
                 .then(|| Touch::of(ground, slot, before.and_then(|f| f.touch)))
-                .flatten(),
+                .flatten()
+                .map(|touch| {
+                    if held && !live {
+                        touch.over(newest)
+                    } else {
+                        touch
+                    }
+                }),
         }
     }
 }
@@ -129,6 +136,19 @@ impl Touch {
             progress: Progress::of(ground, made, before.map(|b| b.progress), ran_at),
             failed: present && early && ended_by_itself(first),
         })
+    }
+}
+
+impl Touch {
+    /// Nothing of the slot runs or is going to: its policy forbids another task. However its last
+    /// one ended, the update has nothing left to wait for.
+    fn over(self, last: &Task) -> Self {
+        let at = match self.progress {
+            Progress::Waiting { .. } => reached_at(last),
+            Progress::Done { at } => at,
+        };
+        let progress = Progress::Done { at };
+        Self { progress, ..self }
     }
 }
 

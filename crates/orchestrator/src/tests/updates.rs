@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use types::service::{FailureAction, UpdateConfig, UpdateOrder, UpdateState};
+use types::task::RestartCondition;
 use types::{NodeState, ServiceMode, ServiceSpec, TaskState};
 
-use super::cluster::{Behaviour, Cluster, replicated, set_image, spec, update_config};
+use super::cluster::{Behaviour, Cluster, replicated, restart, set_image, spec, update_config};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -488,4 +489,23 @@ fn a_start_first_update_goes_on_after_its_node_was_drained_and_is_back() {
     c.run(60 * SECOND);
     all_run(&c, "v0", 2);
     assert_eq!(c.update_state(), UpdateState::Completed);
+}
+
+/// Found by the simulator.
+#[test]
+fn an_update_ends_although_its_tasks_were_stopped_and_may_not_be_replaced() {
+    for action in [FailureAction::Continue, FailureAction::Pause] {
+        let mut c = service(1, |u| u.failure_action = action);
+        c.images.insert("v2".to_owned(), Behaviour::Slow);
+        c.update(|s| {
+            s.task.restart = restart(RestartCondition::None, 0);
+            set_image(s, "v2");
+        });
+        c.settle();
+        for at in 0..3 {
+            c.set_availability(at, types::Availability::Drain);
+        }
+        c.run(60 * SECOND);
+        assert_eq!(c.update_state(), UpdateState::Completed, "{action:?}");
+    }
 }
