@@ -8,3 +8,4 @@ mod races;
 mod restarts;
 mod schedules;
 mod updates;
+mod upstream;

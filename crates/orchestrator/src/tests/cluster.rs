@@ -11,9 +11,9 @@ use types::node::{NodeDescription, NodeStatus};
 use types::service::{JobStatus, UpdateConfig, UpdateState};
 use types::task::{RestartCondition, RestartPolicy, TaskStatus};
 use types::{
-    Annotations, Availability, Cluster as ClusterObject, ContainerSpec, Node, NodeId, NodeSpec,
-    NodeState, Runtime, Service, ServiceId, ServiceMode, ServiceSpec, Task, TaskId, TaskState,
-    Timestamp,
+    Annotations, Availability, Cluster as ClusterObject, ContainerSpec, GenericResource, Node,
+    NodeId, NodeSpec, NodeState, Runtime, Service, ServiceId, ServiceMode, ServiceSpec, Task,
+    TaskId, TaskState, Timestamp,
 };
 
 use crate::slot::{SlotKey, age, ended_by_itself};
@@ -46,6 +46,8 @@ pub struct Cluster {
     pub images: BTreeMap<String, Behaviour>,
     /// Nodes that the scheduler may not use, for tasks that cannot be placed.
     pub full: bool,
+    /// GPUs that the scheduler gives to the next tasks, last first.
+    pub gives_generic: Vec<&'static str>,
     /// Agents take this long to stop a task.
     pub stop_time: Duration,
     /// Every task ever created, with the time.
@@ -55,9 +57,17 @@ pub struct Cluster {
     /// Tasks that may run beside their replacement: their node was down, or they do not stop.
     lost: BTreeSet<TaskId>,
     pub slots_in_flight_max: usize,
-    /// Slots in which a task of an image ran, or ended by itself.
+    /// Slots that an update to an image is done with, see [`has_arrived`].
     arrived: BTreeSet<(SlotKey, String)>,
     next_wake: Option<Timestamp>,
+}
+
+/// A GPU with a name.
+pub fn gpu(name: &str) -> GenericResource {
+    GenericResource::Named {
+        kind: "gpu".to_owned(),
+        value: name.to_owned(),
+    }
 }
 
 pub fn replicated(replicas: u64) -> ServiceSpec {
@@ -115,6 +125,7 @@ impl Cluster {
             nodes: Vec::new(),
             images: BTreeMap::new(),
             full: false,
+            gives_generic: Vec::new(),
             stop_time: Duration::ZERO,
             created: Vec::new(),
             side_by_side: false,
@@ -334,8 +345,7 @@ impl Cluster {
                 self.created.push((commit.at, diff.latest().id));
             }
             if let store::Change::Task(diff) = change
-                && (diff.latest().status.state == TaskState::Running
-                    || ended_by_itself(diff.latest()))
+                && has_arrived(diff.latest())
             {
                 let task = diff.latest();
                 let image = &task.spec().container().unwrap().image;
@@ -419,7 +429,7 @@ impl Cluster {
                 steps.push(Step::unguarded(Action::Assign {
                     task: task.id,
                     node,
-                    generic: Vec::new(),
+                    generic: self.gives_generic.pop().map(gpu).into_iter().collect(),
                     volumes: Vec::new(),
                 }));
             }
@@ -516,6 +526,14 @@ impl Cluster {
     }
 }
 
+/// Whether a task takes its slot out of an update: it runs, or ended by itself. A node that is lost
+/// or drained takes its slot of a global service with it; when it is back, its empty slot is filled
+/// like that of a node that joins.
+fn has_arrived(task: &Task) -> bool {
+    let left = task.desired_state >= TaskState::Shutdown && task.service_spec.mode.is_global();
+    task.status.state == TaskState::Running || ended_by_itself(task) || left
+}
+
 /// Whether a slot has a task of the present image that took over from another image, and none of
 /// that image has run in it yet.
 fn is_in_flight(
@@ -533,12 +551,6 @@ fn is_in_flight(
         return false;
     };
     let made = &tasks[old + 1..];
-    // A node that is lost or drained takes its slot of a global service with it; when it is back,
-    // its empty slot is filled like that of a node that joins.
-    let left = |t: &&Arc<Task>| t.desired_state >= TaskState::Shutdown;
-    if service.spec.mode.is_global() && made.iter().any(|t| left(&t)) {
-        return false;
-    }
     let image = |t: &Task| t.spec().container().unwrap().image.clone();
     made.first()
         .is_some_and(|t| !arrived.contains(&(key, image(t))))
