@@ -58,6 +58,9 @@ _swarmctl() {
             swarmctl__subcmd__cluster,inspect)
                 cmd="swarmctl__subcmd__cluster__subcmd__inspect"
                 ;;
+            swarmctl__subcmd__cluster,rebalance)
+                cmd="swarmctl__subcmd__cluster__subcmd__rebalance"
+                ;;
             swarmctl__subcmd__cluster,status)
                 cmd="swarmctl__subcmd__cluster__subcmd__status"
                 ;;
@@ -72,6 +75,9 @@ _swarmctl() {
                 ;;
             swarmctl__subcmd__cluster__subcmd__help,inspect)
                 cmd="swarmctl__subcmd__cluster__subcmd__help__subcmd__inspect"
+                ;;
+            swarmctl__subcmd__cluster__subcmd__help,rebalance)
+                cmd="swarmctl__subcmd__cluster__subcmd__help__subcmd__rebalance"
                 ;;
             swarmctl__subcmd__cluster__subcmd__help,status)
                 cmd="swarmctl__subcmd__cluster__subcmd__help__subcmd__status"
@@ -151,6 +157,9 @@ _swarmctl() {
             swarmctl__subcmd__help__subcmd__cluster,inspect)
                 cmd="swarmctl__subcmd__help__subcmd__cluster__subcmd__inspect"
                 ;;
+            swarmctl__subcmd__help__subcmd__cluster,rebalance)
+                cmd="swarmctl__subcmd__help__subcmd__cluster__subcmd__rebalance"
+                ;;
             swarmctl__subcmd__help__subcmd__cluster,status)
                 cmd="swarmctl__subcmd__help__subcmd__cluster__subcmd__status"
                 ;;
@@ -196,6 +205,9 @@ _swarmctl() {
             swarmctl__subcmd__help__subcmd__node,rm)
                 cmd="swarmctl__subcmd__help__subcmd__node__subcmd__rm"
                 ;;
+            swarmctl__subcmd__help__subcmd__node,rotate-certificate)
+                cmd="swarmctl__subcmd__help__subcmd__node__subcmd__rotate__subcmd__certificate"
+                ;;
             swarmctl__subcmd__help__subcmd__node,update)
                 cmd="swarmctl__subcmd__help__subcmd__node__subcmd__update"
                 ;;
@@ -222,6 +234,9 @@ _swarmctl() {
                 ;;
             swarmctl__subcmd__help__subcmd__service,ls)
                 cmd="swarmctl__subcmd__help__subcmd__service__subcmd__ls"
+                ;;
+            swarmctl__subcmd__help__subcmd__service,plan)
+                cmd="swarmctl__subcmd__help__subcmd__service__subcmd__plan"
                 ;;
             swarmctl__subcmd__help__subcmd__service,ps)
                 cmd="swarmctl__subcmd__help__subcmd__service__subcmd__ps"
@@ -289,6 +304,9 @@ _swarmctl() {
             swarmctl__subcmd__node,rm)
                 cmd="swarmctl__subcmd__node__subcmd__rm"
                 ;;
+            swarmctl__subcmd__node,rotate-certificate)
+                cmd="swarmctl__subcmd__node__subcmd__rotate__subcmd__certificate"
+                ;;
             swarmctl__subcmd__node,update)
                 cmd="swarmctl__subcmd__node__subcmd__update"
                 ;;
@@ -312,6 +330,9 @@ _swarmctl() {
                 ;;
             swarmctl__subcmd__node__subcmd__help,rm)
                 cmd="swarmctl__subcmd__node__subcmd__help__subcmd__rm"
+                ;;
+            swarmctl__subcmd__node__subcmd__help,rotate-certificate)
+                cmd="swarmctl__subcmd__node__subcmd__help__subcmd__rotate__subcmd__certificate"
                 ;;
             swarmctl__subcmd__node__subcmd__help,update)
                 cmd="swarmctl__subcmd__node__subcmd__help__subcmd__update"
@@ -361,6 +382,9 @@ _swarmctl() {
             swarmctl__subcmd__service,ls)
                 cmd="swarmctl__subcmd__service__subcmd__ls"
                 ;;
+            swarmctl__subcmd__service,plan)
+                cmd="swarmctl__subcmd__service__subcmd__plan"
+                ;;
             swarmctl__subcmd__service,ps)
                 cmd="swarmctl__subcmd__service__subcmd__ps"
                 ;;
@@ -390,6 +414,9 @@ _swarmctl() {
                 ;;
             swarmctl__subcmd__service__subcmd__help,ls)
                 cmd="swarmctl__subcmd__service__subcmd__help__subcmd__ls"
+                ;;
+            swarmctl__subcmd__service__subcmd__help,plan)
+                cmd="swarmctl__subcmd__service__subcmd__help__subcmd__plan"
                 ;;
             swarmctl__subcmd__service__subcmd__help,ps)
                 cmd="swarmctl__subcmd__service__subcmd__help__subcmd__ps"
@@ -465,7 +492,7 @@ _swarmctl() {
             return 0
             ;;
         swarmctl__subcmd__cluster)
-            opts="-s -h --socket --help inspect update status transfer-leadership help"
+            opts="-s -h --socket --help inspect update status rebalance transfer-leadership help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -487,7 +514,7 @@ _swarmctl() {
             return 0
             ;;
         swarmctl__subcmd__cluster__subcmd__help)
-            opts="inspect update status transfer-leadership help"
+            opts="inspect update status rebalance transfer-leadership help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -515,6 +542,20 @@ _swarmctl() {
             return 0
             ;;
         swarmctl__subcmd__cluster__subcmd__help__subcmd__inspect)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        swarmctl__subcmd__cluster__subcmd__help__subcmd__rebalance)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -582,6 +623,52 @@ _swarmctl() {
                     return 0
                     ;;
                 -f)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        swarmctl__subcmd__cluster__subcmd__rebalance)
+            opts="-d -q -s -h --plan --max-moves --service --stop --format --detach --timeout --quiet --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --max-moves)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --detach)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                -d)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -989,7 +1076,7 @@ _swarmctl() {
             return 0
             ;;
         swarmctl__subcmd__help__subcmd__cluster)
-            opts="inspect update status transfer-leadership"
+            opts="inspect update status rebalance transfer-leadership"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1003,6 +1090,20 @@ _swarmctl() {
             return 0
             ;;
         swarmctl__subcmd__help__subcmd__cluster__subcmd__inspect)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        swarmctl__subcmd__help__subcmd__cluster__subcmd__rebalance)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1227,7 +1328,7 @@ _swarmctl() {
             return 0
             ;;
         swarmctl__subcmd__help__subcmd__node)
-            opts="ls inspect ps promote demote update rm"
+            opts="ls inspect ps promote demote rotate-certificate update rm"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1311,6 +1412,20 @@ _swarmctl() {
             return 0
             ;;
         swarmctl__subcmd__help__subcmd__node__subcmd__rm)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        swarmctl__subcmd__help__subcmd__node__subcmd__rotate__subcmd__certificate)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1409,7 +1524,7 @@ _swarmctl() {
             return 0
             ;;
         swarmctl__subcmd__help__subcmd__service)
-            opts="create update scale rollback ls ps inspect rm logs"
+            opts="create update plan scale rollback ls ps inspect rm logs"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1465,6 +1580,20 @@ _swarmctl() {
             return 0
             ;;
         swarmctl__subcmd__help__subcmd__service__subcmd__ls)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        swarmctl__subcmd__help__subcmd__service__subcmd__plan)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1819,7 +1948,7 @@ _swarmctl() {
             return 0
             ;;
         swarmctl__subcmd__node)
-            opts="-s -h --socket --help ls inspect ps promote demote update rm help"
+            opts="-s -h --socket --help ls inspect ps promote demote rotate-certificate update rm help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1867,7 +1996,7 @@ _swarmctl() {
             return 0
             ;;
         swarmctl__subcmd__node__subcmd__help)
-            opts="ls inspect ps promote demote update rm help"
+            opts="ls inspect ps promote demote rotate-certificate update rm help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1965,6 +2094,20 @@ _swarmctl() {
             return 0
             ;;
         swarmctl__subcmd__node__subcmd__help__subcmd__rm)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        swarmctl__subcmd__node__subcmd__help__subcmd__rotate__subcmd__certificate)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2123,6 +2266,32 @@ _swarmctl() {
                 return 0
             fi
             case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        swarmctl__subcmd__node__subcmd__rotate__subcmd__certificate)
+            opts="-d -s -h --detach --timeout --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2415,7 +2584,7 @@ _swarmctl() {
             return 0
             ;;
         swarmctl__subcmd__service)
-            opts="-s -h --socket --help create update scale rollback ls ps inspect rm logs help"
+            opts="-s -h --socket --help create update plan scale rollback ls ps inspect rm logs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2437,7 +2606,7 @@ _swarmctl() {
             return 0
             ;;
         swarmctl__subcmd__service__subcmd__create)
-            opts="-u -w -t -e -l -p -d -q -s -h --name --mode --env-file --replicas --max-concurrent --endpoint-mode --with-registry-auth --no-resolve-image --hostname --user --workdir --entrypoint --tty --init --read-only --stop-signal --stop-grace-period --isolation --credential-spec --oom-score-adj --log-driver --log-opt --health-cmd --health-interval --health-timeout --health-retries --health-start-period --health-start-interval --no-healthcheck --limit-cpu --limit-memory --limit-pids --reserve-cpu --reserve-memory --memory-swap --memory-swappiness --replicas-max-per-node --restart-condition --restart-delay --restart-max-attempts --restart-window --strategy --priority --rebalance --schedule --schedule-timezone --schedule-concurrency --schedule-missed --schedule-history --update-progress-deadline --env --label --container-label --mount --publish --constraint --affinity --depends-on --placement-pref --generic-resource --secret --config --network --host --dns --dns-option --dns-search --group --cap-add --cap-drop --sysctl --ulimit --update-parallelism --update-delay --update-monitor --update-failure-action --update-max-failure-ratio --update-order --rollback-parallelism --rollback-delay --rollback-monitor --rollback-failure-action --rollback-max-failure-ratio --rollback-order --detach --timeout --quiet --socket --help"
+            opts="-u -w -t -e -l -p -d -q -s -h --name --mode --env-file --replicas --max-concurrent --endpoint-mode --with-registry-auth --no-resolve-image --hostname --user --workdir --entrypoint --tty --init --read-only --stop-signal --stop-grace-period --isolation --credential-spec --oom-score-adj --log-driver --log-opt --health-cmd --health-interval --health-timeout --health-retries --health-start-period --health-start-interval --no-healthcheck --limit-cpu --limit-memory --limit-pids --reserve-cpu --reserve-memory --memory-swap --memory-swappiness --replicas-max-per-node --restart-condition --restart-delay --restart-max-attempts --restart-window --strategy --priority --rebalance --schedule --schedule-timezone --schedule-concurrency --schedule-missed --schedule-history --update-progress-deadline --env --label --container-label --mount --publish --constraint --affinity --depends-on --placement-pref --generic-resource --secret --config --network --host --dns --dns-option --dns-search --group --cap-add --cap-drop --sysctl --ulimit --update-parallelism --update-delay --update-monitor --update-failure-action --update-max-failure-ratio --update-order --rollback-parallelism --rollback-delay --rollback-monitor --rollback-failure-action --rollback-max-failure-ratio --rollback-order --detach --timeout --quiet --dry-run --format --check-version --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2803,6 +2972,14 @@ _swarmctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --check-version)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2819,7 +2996,7 @@ _swarmctl() {
             return 0
             ;;
         swarmctl__subcmd__service__subcmd__help)
-            opts="create update scale rollback ls ps inspect rm logs help"
+            opts="create update plan scale rollback ls ps inspect rm logs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2889,6 +3066,20 @@ _swarmctl() {
             return 0
             ;;
         swarmctl__subcmd__service__subcmd__help__subcmd__ls)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        swarmctl__subcmd__service__subcmd__help__subcmd__plan)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -3070,144 +3261,8 @@ _swarmctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        swarmctl__subcmd__service__subcmd__ps)
-            opts="-q -f -s -h --quiet --filter --format --no-trunc --no-resolve --socket --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --filter)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -f)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --format)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --socket)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -s)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        swarmctl__subcmd__service__subcmd__rm)
-            opts="-d -q -s -h --detach --timeout --quiet --socket --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --detach)
-                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
-                    return 0
-                    ;;
-                -d)
-                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
-                    return 0
-                    ;;
-                --timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --socket)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -s)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        swarmctl__subcmd__service__subcmd__rollback)
-            opts="-d -q -s -h --detach --timeout --quiet --socket --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --detach)
-                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
-                    return 0
-                    ;;
-                -d)
-                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
-                    return 0
-                    ;;
-                --timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --socket)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -s)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        swarmctl__subcmd__service__subcmd__scale)
-            opts="-d -q -s -h --detach --timeout --quiet --socket --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --detach)
-                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
-                    return 0
-                    ;;
-                -d)
-                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
-                    return 0
-                    ;;
-                --timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --socket)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -s)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        swarmctl__subcmd__service__subcmd__update)
-            opts="-u -w -t -d -q -s -h --image --args --force --rollback --replicas --max-concurrent --endpoint-mode --with-registry-auth --no-resolve-image --hostname --user --workdir --entrypoint --tty --init --read-only --stop-signal --stop-grace-period --isolation --credential-spec --oom-score-adj --log-driver --log-opt --health-cmd --health-interval --health-timeout --health-retries --health-start-period --health-start-interval --no-healthcheck --limit-cpu --limit-memory --limit-pids --reserve-cpu --reserve-memory --memory-swap --memory-swappiness --replicas-max-per-node --restart-condition --restart-delay --restart-max-attempts --restart-window --strategy --priority --rebalance --schedule --schedule-timezone --schedule-concurrency --schedule-missed --schedule-history --update-progress-deadline --env-add --env-rm --label-add --label-rm --container-label-add --container-label-rm --mount-add --mount-rm --publish-add --publish-rm --constraint-add --constraint-rm --affinity-add --affinity-rm --depends-on-add --depends-on-rm --placement-pref-add --placement-pref-rm --generic-resource-add --generic-resource-rm --secret-add --secret-rm --config-add --config-rm --network-add --network-rm --host-add --host-rm --dns-add --dns-rm --dns-option-add --dns-option-rm --dns-search-add --dns-search-rm --group-add --group-rm --cap-add --cap-drop --sysctl-add --sysctl-rm --ulimit-add --ulimit-rm --update-parallelism --update-delay --update-monitor --update-failure-action --update-max-failure-ratio --update-order --rollback-parallelism --rollback-delay --rollback-monitor --rollback-failure-action --rollback-max-failure-ratio --rollback-order --detach --timeout --quiet --socket --help"
+        swarmctl__subcmd__service__subcmd__plan)
+            opts="-u -w -t -d -q -s -h --image --args --force --rollback --replicas --max-concurrent --endpoint-mode --with-registry-auth --no-resolve-image --hostname --user --workdir --entrypoint --tty --init --read-only --stop-signal --stop-grace-period --isolation --credential-spec --oom-score-adj --log-driver --log-opt --health-cmd --health-interval --health-timeout --health-retries --health-start-period --health-start-interval --no-healthcheck --limit-cpu --limit-memory --limit-pids --reserve-cpu --reserve-memory --memory-swap --memory-swappiness --replicas-max-per-node --restart-condition --restart-delay --restart-max-attempts --restart-window --strategy --priority --rebalance --schedule --schedule-timezone --schedule-concurrency --schedule-missed --schedule-history --update-progress-deadline --env-add --env-rm --label-add --label-rm --container-label-add --container-label-rm --mount-add --mount-rm --publish-add --publish-rm --constraint-add --constraint-rm --affinity-add --affinity-rm --depends-on-add --depends-on-rm --placement-pref-add --placement-pref-rm --generic-resource-add --generic-resource-rm --secret-add --secret-rm --config-add --config-rm --network-add --network-rm --host-add --host-rm --dns-add --dns-rm --dns-option-add --dns-option-rm --dns-search-add --dns-search-rm --group-add --group-rm --cap-add --cap-drop --sysctl-add --sysctl-rm --ulimit-add --ulimit-rm --update-parallelism --update-delay --update-monitor --update-failure-action --update-max-failure-ratio --update-order --rollback-parallelism --rollback-delay --rollback-monitor --rollback-failure-action --rollback-max-failure-ratio --rollback-order --detach --timeout --quiet --dry-run --format --check-version --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3634,6 +3689,604 @@ _swarmctl() {
                     return 0
                     ;;
                 --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --check-version)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        swarmctl__subcmd__service__subcmd__ps)
+            opts="-q -f -s -h --quiet --filter --format --no-trunc --no-resolve --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --filter)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -f)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        swarmctl__subcmd__service__subcmd__rm)
+            opts="-d -q -s -h --detach --timeout --quiet --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --detach)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                -d)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        swarmctl__subcmd__service__subcmd__rollback)
+            opts="-d -q -s -h --detach --timeout --quiet --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --detach)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                -d)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        swarmctl__subcmd__service__subcmd__scale)
+            opts="-d -q -s -h --detach --timeout --quiet --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --detach)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                -d)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        swarmctl__subcmd__service__subcmd__update)
+            opts="-u -w -t -d -q -s -h --image --args --force --rollback --replicas --max-concurrent --endpoint-mode --with-registry-auth --no-resolve-image --hostname --user --workdir --entrypoint --tty --init --read-only --stop-signal --stop-grace-period --isolation --credential-spec --oom-score-adj --log-driver --log-opt --health-cmd --health-interval --health-timeout --health-retries --health-start-period --health-start-interval --no-healthcheck --limit-cpu --limit-memory --limit-pids --reserve-cpu --reserve-memory --memory-swap --memory-swappiness --replicas-max-per-node --restart-condition --restart-delay --restart-max-attempts --restart-window --strategy --priority --rebalance --schedule --schedule-timezone --schedule-concurrency --schedule-missed --schedule-history --update-progress-deadline --env-add --env-rm --label-add --label-rm --container-label-add --container-label-rm --mount-add --mount-rm --publish-add --publish-rm --constraint-add --constraint-rm --affinity-add --affinity-rm --depends-on-add --depends-on-rm --placement-pref-add --placement-pref-rm --generic-resource-add --generic-resource-rm --secret-add --secret-rm --config-add --config-rm --network-add --network-rm --host-add --host-rm --dns-add --dns-rm --dns-option-add --dns-option-rm --dns-search-add --dns-search-rm --group-add --group-rm --cap-add --cap-drop --sysctl-add --sysctl-rm --ulimit-add --ulimit-rm --update-parallelism --update-delay --update-monitor --update-failure-action --update-max-failure-ratio --update-order --rollback-parallelism --rollback-delay --rollback-monitor --rollback-failure-action --rollback-max-failure-ratio --rollback-order --detach --timeout --quiet --dry-run --format --check-version --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --image)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --args)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --replicas)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-concurrent)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --endpoint-mode)
+                    COMPREPLY=($(compgen -W "vip dnsrr" -- "${cur}"))
+                    return 0
+                    ;;
+                --hostname)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -u)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --workdir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --entrypoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tty)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                -t)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --init)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --read-only)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --stop-signal)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stop-grace-period)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --isolation)
+                    COMPREPLY=($(compgen -W "default process hyperv" -- "${cur}"))
+                    return 0
+                    ;;
+                --credential-spec)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --oom-score-adj)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-driver)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-opt)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --health-cmd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --health-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --health-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --health-retries)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --health-start-period)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --health-start-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit-cpu)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit-memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit-pids)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reserve-cpu)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reserve-memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --memory-swap)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --memory-swappiness)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --replicas-max-per-node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --restart-condition)
+                    COMPREPLY=($(compgen -W "none on-failure any" -- "${cur}"))
+                    return 0
+                    ;;
+                --restart-delay)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --restart-max-attempts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --restart-window)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --strategy)
+                    COMPREPLY=($(compgen -W "spread binpack random default" -- "${cur}"))
+                    return 0
+                    ;;
+                --priority)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rebalance)
+                    COMPREPLY=($(compgen -W "manual auto" -- "${cur}"))
+                    return 0
+                    ;;
+                --schedule)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schedule-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schedule-concurrency)
+                    COMPREPLY=($(compgen -W "allow forbid replace" -- "${cur}"))
+                    return 0
+                    ;;
+                --schedule-missed)
+                    COMPREPLY=($(compgen -W "skip once" -- "${cur}"))
+                    return 0
+                    ;;
+                --schedule-history)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --update-progress-deadline)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --env-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --env-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --label-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --label-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --container-label-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --container-label-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mount-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mount-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --publish-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --constraint-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --constraint-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --affinity-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --affinity-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --depends-on-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --depends-on-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --placement-pref-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --placement-pref-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --generic-resource-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --generic-resource-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --secret-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --secret-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --network-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --network-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dns-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dns-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dns-option-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dns-option-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dns-search-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dns-search-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --group-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --group-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cap-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cap-drop)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sysctl-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sysctl-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ulimit-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ulimit-rm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --update-parallelism)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --update-delay)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --update-monitor)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --update-failure-action)
+                    COMPREPLY=($(compgen -W "pause continue rollback" -- "${cur}"))
+                    return 0
+                    ;;
+                --update-max-failure-ratio)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --update-order)
+                    COMPREPLY=($(compgen -W "stop-first start-first" -- "${cur}"))
+                    return 0
+                    ;;
+                --rollback-parallelism)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rollback-delay)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rollback-monitor)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rollback-failure-action)
+                    COMPREPLY=($(compgen -W "pause continue" -- "${cur}"))
+                    return 0
+                    ;;
+                --rollback-max-failure-ratio)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rollback-order)
+                    COMPREPLY=($(compgen -W "stop-first start-first" -- "${cur}"))
+                    return 0
+                    ;;
+                --detach)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                -d)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --check-version)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

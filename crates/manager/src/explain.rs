@@ -2,7 +2,7 @@
 
 use scheduler::explain as look;
 use store::State;
-use types::{Node, NodeId, Task, TaskState};
+use types::{Node, NodeId, Strategy, Task, TaskState};
 use wire::{api, swarm::v1 as pb};
 
 use crate::clock;
@@ -28,7 +28,7 @@ pub fn of(state: &State, task: &Task, examples_max: usize) -> pb::ExplainRespons
         state: task.status.state.number(),
         desired_state: task.desired_state.number(),
         summary: summary(task, &task.node_id.map(hostname).unwrap_or_default()),
-        waiting_for: stage(task).into(),
+        waiting_for: stage(state, task).into(),
         node_id: task.node_id.map(|id| id.to_string()).unwrap_or_default(),
         node_hostname: task.node_id.map(hostname).unwrap_or_default(),
         requirements: requirements(task),
@@ -38,7 +38,7 @@ pub fn of(state: &State, task: &Task, examples_max: usize) -> pb::ExplainRespons
         }),
         ..Default::default()
     };
-    if let Some(seen) = seen {
+    if let Some(mut seen) = seen {
         let examples = if examples_max == 0 {
             look::EXAMPLES_MAX
         } else {
@@ -47,12 +47,20 @@ pub fn of(state: &State, task: &Task, examples_max: usize) -> pb::ExplainRespons
         reply.nodes_total = count(seen.evaluated);
         reply.nodes_fit = count(seen.suitable);
         reply.hints = hints(&seen);
+        reply.strategy = seen.strategy.to_string();
+        reply.priority = u32::from(seen.priority);
+        reply.nearest = seen.nearest.take().map(nearest);
+        let strategy = seen.strategy;
         reply.filters = seen
             .filtered
             .into_iter()
             .map(|f| verdict(f, examples))
             .collect();
-        reply.candidates = seen.ranked.into_iter().map(score).collect();
+        reply.candidates = seen
+            .ranked
+            .into_iter()
+            .map(|r| score(r, strategy))
+            .collect();
     }
     reply
 }
@@ -73,8 +81,10 @@ fn summary(task: &Task, hostname: &str) -> String {
     }
 }
 
-fn stage(task: &Task) -> pb::Stage {
+fn stage(state: &State, task: &Task) -> pb::Stage {
+    let held = || allocator::unmet(state, &task.service_spec).is_some();
     match task.status.state {
+        TaskState::New if held() => pb::Stage::Orchestrator,
         TaskState::New => pb::Stage::Allocator,
         TaskState::Pending => pb::Stage::Scheduler,
         TaskState::Assigned => pb::Stage::Dispatcher,
@@ -107,6 +117,14 @@ fn requirements(task: &Task) -> Vec<String> {
             all.push(format!("at most {} per node", placement.max_replicas));
         }
     }
+    let options = &task.service_spec.options;
+    all.extend(options.affinities.iter().map(|a| format!("affinity {a}")));
+    all.extend(
+        options
+            .depends_on
+            .iter()
+            .map(|d| format!("service {d} first")),
+    );
     all
 }
 
@@ -206,13 +224,47 @@ fn verdict(filtered: look::Filtered, examples_max: usize) -> pb::FilterVerdict {
     }
 }
 
-fn score(ranked: look::Ranked) -> pb::NodeScore {
+fn score(ranked: look::Ranked, strategy: Strategy) -> pb::NodeScore {
     pb::NodeScore {
+        reason: ranks(&ranked, strategy),
+        self_reported: (ranked.holds_image == Some(true))
+            .then(|| "it holds the image".to_owned())
+            .into_iter()
+            .collect(),
         node_id: ranked.node.to_string(),
         hostname: ranked.hostname,
         service_tasks: ranked.service_tasks,
         total_tasks: ranked.tasks,
         recent_failures: ranked.failures,
-        ..Default::default()
+        missed: ranked.missed,
+        weight: ranked.weight,
+    }
+}
+
+/// What ranks a node beside the counts of tasks, in words.
+fn ranks(ranked: &look::Ranked, strategy: Strategy) -> String {
+    let branches = ranked.branches.iter();
+    let mut parts: Vec<String> = branches
+        .map(|(name, tasks)| format!("{tasks} in branch {name:?}"))
+        .collect();
+    if !ranked.missed.is_empty() {
+        parts.push(format!("does not fulfil {}", ranked.missed.join(", ")));
+    }
+    match strategy {
+        Strategy::Binpack => parts.push(format!("weight {} of 200", ranked.weight)),
+        Strategy::Random => parts.push("drawn".to_owned()),
+        Strategy::Spread => {}
+    }
+    parts.join("; ")
+}
+
+fn nearest(nearest: look::Nearest) -> pb::NearestNode {
+    pb::NearestNode {
+        filter: nearest.filter.name().to_owned(),
+        node: Some(pb::NodeRefusal {
+            node_id: nearest.example.node.to_string(),
+            hostname: nearest.example.hostname,
+            reason: nearest.example.detail,
+        }),
     }
 }

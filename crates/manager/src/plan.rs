@@ -5,6 +5,7 @@
 //! nothing is written, proposed or remembered.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use scheduler::Simulation;
 use store::{Draft, State};
@@ -62,25 +63,22 @@ pub fn of(
     change: Change,
     now: Timestamp,
 ) -> Result<pb::PlanServiceResponse, ControlError> {
-    let mut draft = Draft::new(state, now);
-    let (old, new) = match change {
-        Change::Create(spec) => (None, service::create(&mut draft, spec)?),
-        Change::Update(id, spec) => update(state, &mut draft, id, spec, false, now)?,
-        Change::Rollback(id) => {
-            let spec = crud::find(state.services(), &id)?.spec.clone();
-            update(state, &mut draft, id, ServiceSpec::clone(&spec), true, now)?
-        }
-    };
-    let seen = scheduler::simulate(state, &new.spec, now);
+    let Drafted {
+        old,
+        new,
+        impossible,
+    } = draft(state, change, now)?;
+    let seen = scheduler::simulate(state, &new, now);
     let mut reply = pb::PlanServiceResponse {
         service_id: old.map(|s| s.id.to_string()).unwrap_or_default(),
-        service_name: new.spec.annotations.name.clone(),
+        service_name: new.annotations.name.clone(),
         version: old.map(|s| api::Version {
             index: s.meta.version,
         }),
         old_spec: old.map(|s| api::ServiceSpec::from(s.spec.as_ref())),
-        new_spec: Some(api::ServiceSpec::from(new.spec.as_ref())),
-        warnings: warnings(&new.spec),
+        new_spec: Some(api::ServiceSpec::from(new.as_ref())),
+        impossible,
+        warnings: warnings(state, old.map(|s| s.id), &new),
         ..Default::default()
     };
     count(&mut reply, &seen);
@@ -89,28 +87,74 @@ pub fn of(
     Ok(reply)
 }
 
-type Versions<'a> = (Option<&'a Service>, std::sync::Arc<Service>);
-
-fn update<'a>(
-    state: &'a State,
-    draft: &mut Draft,
-    id: String,
-    spec: ServiceSpec,
-    rollback: bool,
-    now: Timestamp,
-) -> Result<Versions<'a>, ControlError> {
-    let old = crud::find(state.services(), &id)?;
-    let asked = service::Update {
-        id,
-        version: old.meta.version,
-        spec,
-        rollback,
-    };
-    Ok((Some(old), service::update(draft, asked, now)?))
+/// A change that was drafted.
+struct Drafted<'a> {
+    /// The service before.
+    old: Option<&'a Service>,
+    /// The spec after.
+    new: Arc<ServiceSpec>,
+    /// Why it can never be carried out; the change itself would be refused then.
+    impossible: Vec<String>,
 }
 
-fn warnings(spec: &ServiceSpec) -> Vec<String> {
+/// Drafts a change. One that is refused because nodes can never carry it out is gone on with: a
+/// plan shows what is impossible beside all else.
+fn draft(state: &State, change: Change, now: Timestamp) -> Result<Drafted<'_>, ControlError> {
+    let mut draft = Draft::new(state, now);
+    let (old, spec, rollback) = match change {
+        Change::Create(spec) => (None, spec, false),
+        Change::Update(id, spec) => (Some(crud::find(state.services(), &id)?), spec, false),
+        Change::Rollback(id) => {
+            let old = crud::find(state.services(), &id)?;
+            (Some(old), ServiceSpec::clone(&old.spec), true)
+        }
+    };
+    let drafted = match old {
+        None => service::create(&mut draft, spec.clone()),
+        Some(old) => {
+            let update = service::Update {
+                id: old.id.to_string(),
+                version: old.meta.version,
+                spec: spec.clone(),
+                rollback,
+            };
+            service::update(&mut draft, update, now)
+        }
+    };
+    let old = old.map(AsRef::as_ref);
+    match drafted {
+        Ok(service) => Ok(Drafted {
+            old,
+            new: service.spec.clone(),
+            impossible: Vec::new(),
+        }),
+        Err(refusal) => {
+            let impossible = only_impossible(state, old.map(|s| s.id), &spec);
+            let impossible = impossible.filter(|_| !rollback).ok_or(refusal)?;
+            Ok(Drafted {
+                old,
+                new: Arc::new(spec),
+                impossible,
+            })
+        }
+    }
+}
+
+/// Why the nodes can never carry a spec out, if nothing else is wrong with it.
+fn only_impossible(
+    state: &State,
+    id: Option<ServiceId>,
+    spec: &ServiceSpec,
+) -> Option<Vec<String>> {
+    let sound = validate::service(spec).is_ok() && validate::service_refs(state, id, spec).is_ok();
+    let problems = validate::impossible(state, id, spec);
+    let texts = problems.iter().map(ToString::to_string);
+    (sound && !problems.is_empty()).then(|| texts.collect())
+}
+
+fn warnings(state: &State, id: Option<ServiceId>, spec: &ServiceSpec) -> Vec<String> {
     let problems = validate::service_warnings(spec).into_iter();
+    let problems = problems.chain(validate::doubtful(state, id, spec));
     problems.map(|p| p.to_string()).collect()
 }
 
@@ -187,4 +231,112 @@ fn displace(reply: &mut pb::PlanServiceResponse, state: &State, displaced: &[Tas
 pub(crate) fn hostname(state: &State, id: NodeId) -> String {
     let node = state.nodes().get(id);
     node.map_or("", |n| Node::hostname(n)).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use store::{Action, Step};
+    use types::node::{NodeDescription, NodeStatus};
+    use types::service::{EndpointSpec, PortConfig, PublishMode, UpdateConfig, UpdateOrder};
+    use types::{Annotations, ContainerSpec, Meta, NodeSpec, NodeState, Runtime, ServiceMode};
+
+    use super::*;
+
+    fn node(n: u128) -> Node {
+        Node {
+            id: NodeId::from_u128((1 << 127) + n).unwrap(),
+            meta: Meta::default(),
+            spec: NodeSpec::default(),
+            description: Some(Arc::new(NodeDescription {
+                hostname: format!("node-{n}"),
+                ..NodeDescription::default()
+            })),
+            status: NodeStatus {
+                state: NodeState::Ready,
+                ..NodeStatus::default()
+            },
+            certificate: types::node::Certificate::default(),
+            role: types::NodeRole::Worker,
+            attachments: Vec::new(),
+            vxlan_udp_port: 0,
+        }
+    }
+
+    fn cluster(nodes: u128) -> State {
+        let actions = (1..=nodes).map(|n| Action::Create(node(n).into()));
+        let mut draft = Draft::new(&State::default(), Timestamp::from_secs(1));
+        let step = Step {
+            guards: Vec::new(),
+            actions: actions.collect(),
+        };
+        draft.add(step).unwrap();
+        draft.finish().2
+    }
+
+    fn web(replicas: u64) -> ServiceSpec {
+        let mut spec = ServiceSpec {
+            annotations: Annotations::named("web"),
+            mode: ServiceMode::Replicated { replicas },
+            ..ServiceSpec::default()
+        };
+        spec.task.runtime = Runtime::Container(Box::new(ContainerSpec {
+            image: "nginx:1".into(),
+            ..ContainerSpec::default()
+        }));
+        spec
+    }
+
+    fn plan(state: &State, spec: ServiceSpec) -> Result<pb::PlanServiceResponse, ControlError> {
+        of(state, Change::Create(spec), Timestamp::from_secs(2))
+    }
+
+    #[test]
+    fn a_new_service_is_placed_and_what_finds_no_node_waits_with_its_reason() {
+        let mut spec = web(3);
+        spec.task.placement.get_or_insert_default().max_replicas = 1;
+        let reply = plan(&cluster(2), spec).unwrap();
+        assert_eq!((reply.tasks_created, reply.tasks_replaced), (3, 0));
+        let new: Vec<_> = reply.nodes.iter().map(|n| n.tasks_new).collect();
+        assert_eq!(new, [1, 1]);
+        assert_eq!(reply.waiting.len(), 1);
+        assert!(
+            reply.waiting[0].reason.contains("max replicas"),
+            "{reply:?}"
+        );
+        assert_eq!(reply.version, None);
+    }
+
+    #[test]
+    fn what_nodes_can_never_carry_out_is_shown_beside_the_rest() {
+        let mut spec = web(2);
+        spec.update = Some(UpdateConfig {
+            order: UpdateOrder::StartFirst,
+            ..UpdateConfig::default()
+        });
+        spec.endpoint = Some(EndpointSpec {
+            ports: vec![PortConfig {
+                target_port: 80,
+                published_port: 80,
+                publish_mode: PublishMode::Host,
+                ..PortConfig::default()
+            }],
+            ..EndpointSpec::default()
+        });
+        let reply = plan(&cluster(2), spec.clone()).unwrap();
+        assert_eq!(reply.impossible.len(), 1, "{reply:?}");
+        assert_eq!(reply.tasks_created, 2);
+        assert_eq!(plan(&cluster(3), spec).unwrap().impossible, [] as [&str; 0]);
+    }
+
+    #[test]
+    fn what_the_change_itself_would_be_refused_for_is_refused() {
+        let mut spec = web(1);
+        spec.annotations.name.clear();
+        let refusal = plan(&cluster(1), spec.clone()).unwrap_err().to_string();
+        let mut draft = Draft::new(&cluster(1), Timestamp::from_secs(2));
+        let same = service::create(&mut draft, spec).unwrap_err().to_string();
+        assert_eq!(refusal, same);
+        let gone = Change::Update("0123456789abcdefghijklmno".into(), web(1));
+        assert!(of(&cluster(1), gone, Timestamp::from_secs(2)).is_err());
+    }
 }

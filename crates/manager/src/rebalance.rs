@@ -147,6 +147,7 @@ fn left_out(state: &State, id: ServiceId, why: Skip) -> Option<pb::SkippedServic
         Skip::Mode => return None,
         Skip::Strategy(strategy) => format!("its strategy is {strategy}"),
         Skip::Update => "an update is under way or paused".to_owned(),
+        Skip::Affinity => "its tasks are bound to others by affinities".to_owned(),
     };
     Some(pb::SkippedService {
         service_id: id.to_string(),

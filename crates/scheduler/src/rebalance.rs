@@ -20,6 +20,7 @@ use types::service::UpdateState;
 use types::{Node, NodeId, Service, ServiceId, ServiceMode, Task, TaskId, TaskState, Timestamp};
 
 use crate::account::Account;
+use crate::affinity;
 use crate::failures::{Failures, penalty};
 use crate::filter;
 use crate::index::occupied;
@@ -76,6 +77,9 @@ impl Move {
                 let m = none_or(*m);
                 format!("{from} runs {n} of {all} tasks of {service}, {to}{joined} runs {m}")
             }
+            Cause::Wishes { from: n, to: m } => format!(
+                "{n} soft expressions of {service} do not hold on {from}, {m} on {to}{joined}"
+            ),
             Cause::Nodes { from: n, to: m } => {
                 let m = none_or(*m);
                 format!("{from} runs {n} tasks in all, {to}{joined} runs {m}")
@@ -121,6 +125,13 @@ pub enum Cause {
         /// The same of the node it goes to.
         to: (String, u64),
     },
+    /// Wishes of the service that do not hold on the two nodes.
+    Wishes {
+        /// On the node it leaves.
+        from: u64,
+        /// On the node it goes to.
+        to: u64,
+    },
     /// Tasks of the service on the two nodes, and how many there are in all.
     Service {
         /// On the node it leaves.
@@ -148,6 +159,9 @@ pub enum Skip {
     Strategy(Strategy),
     /// An update is under way or waits for the user.
     Update,
+    /// It asks for or shuns what runs on a node, or another service does so with it: what one move
+    /// does to the others is not foreseen.
+    Affinity,
 }
 
 /// All that would be better elsewhere.
@@ -171,8 +185,10 @@ pub fn plan(view: &State, scope: &Scope, now: Timestamp) -> Outlook {
             .as_ref()
             .is_none_or(|all| all.contains(&s.id))
     };
+    let bonded = bonded(view);
     for service in view.services().iter().filter(|s| in_scope(s)) {
-        match skip(view, service) {
+        let bond = bonded.contains(&service.id).then_some(Skip::Affinity);
+        match skip(view, service).or(bond) {
             Some(skip) => outlook.skipped.push((service.id, skip)),
             None => services.push(service),
         }
@@ -206,6 +222,24 @@ fn skip(view: &State, service: &Service) -> Option<Skip> {
     }
 }
 
+/// Services with affinities to what runs on a node, and those that such affinities name.
+fn bonded(view: &State) -> BTreeSet<ServiceId> {
+    let mut bonded = BTreeSet::new();
+    for service in view.services().iter() {
+        let own = service.spec.options.affinities.iter();
+        let own = own.filter_map(|text| affinity::parse(text).ok());
+        for affinity in own.filter(|a| !a.is_static()) {
+            bonded.insert(service.id);
+            bonded.extend(affinity.services(view));
+            if affinity.asks_for_tasks() {
+                let named = view.tasks().iter().filter(|t| affinity.names_task(t));
+                bonded.extend(named.filter_map(|t| t.service_id));
+            }
+        }
+    }
+    bonded
+}
+
 /// Position of a node among all.
 type At = usize;
 
@@ -229,6 +263,8 @@ struct Crowd<'a> {
     fitting: Vec<At>,
     /// The branch of each node.
     paths: Vec<Vec<String>>,
+    /// Soft expressions that do not hold on each node.
+    misses: Vec<u64>,
     /// Tasks that may move, by node.
     movable: BTreeMap<At, Vec<&'a Arc<Task>>>,
     /// Tasks that wait for a node.
@@ -496,11 +532,13 @@ impl<'a> Crowd<'a> {
             failed == 0 && filter::check_node(&asked, &constraints, node).is_none()
         };
         let nodes = || floor.nodes.iter().enumerate();
+        let misses = nodes().map(|(_, (n, _))| u64::from(constraints.misses(n)));
         let fitting = nodes().filter(|(_, (n, _))| fits(n)).map(|(at, _)| at);
         let mut crowd = Self {
             service,
             fitting: fitting.collect(),
             paths: nodes().map(|(_, (n, _))| path(&asked.spread, n)).collect(),
+            misses: misses.collect(),
             asked,
             movable: BTreeMap::new(),
             waiting: Vec::new(),
@@ -560,8 +598,9 @@ impl<'a> Crowd<'a> {
     }
 
     /// What ranks a node within its branch.
-    fn count(&self, at: At, floor: &Floor<'_>) -> (u64, u64, At) {
-        (floor.here(self.service, at), floor.total(at), at)
+    fn count(&self, at: At, floor: &Floor<'_>) -> (u64, u64, u64, At) {
+        let here = floor.here(self.service, at);
+        (self.misses[at], here, floor.total(at), at)
     }
 
     /// The move that levels most, if one does.
@@ -617,6 +656,8 @@ impl<'a> Crowd<'a> {
         let levels = |at| self.levels(branches, at).into_iter().skip(shared);
         let mut pairs: Vec<(u64, u64)> = levels(from).zip(levels(to)).collect();
         let service = self.service;
+        // A wish is not a task: nothing of it goes away with the task.
+        pairs.push((self.misses[from] + 1, self.misses[to]));
         pairs.push((floor.here(service, from), floor.here(service, to)));
         if depth == Depth::Nodes {
             pairs.push((floor.total(from), floor.total(to)));
@@ -658,6 +699,11 @@ impl<'a> Crowd<'a> {
                 to: side(to),
             }
         } else if level == depth {
+            Cause::Wishes {
+                from: self.misses[from],
+                to: self.misses[to],
+            }
+        } else if level == depth + 1 {
             let counts = floor.here.get(&self.service);
             Cause::Service {
                 from: floor.here(self.service, from),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use allocator::Allocator;
 use bytes::Bytes;
 use consensus::{Input, ProposalId, Role};
-use orchestrator::{Enforcer, Orchestrator, Reaper};
+use orchestrator::{Enforcer, Orchestrator, Reaper, Rebalancer};
 use scheduler::Scheduler;
 use store::{Change, Draft, History, Plan, Resume, Speculative, State};
 use types::{Entropy, Timestamp};
@@ -37,6 +37,7 @@ pub(crate) struct ReignId {
 pub(crate) enum Stage {
     Enforcer(Enforcer),
     Orchestrator(Box<Orchestrator>),
+    Rebalancer(Rebalancer),
     Allocator(Allocator),
     Scheduler(Box<Scheduler>),
     Reaper(Reaper),
@@ -77,6 +78,7 @@ impl Stage {
         vec![
             Self::Enforcer(Enforcer::new(view, now)),
             Self::Orchestrator(Box::new(Orchestrator::new(view, now))),
+            Self::Rebalancer(Rebalancer::new(view, now)),
             Self::Allocator(Allocator::new(view, now)),
             Self::Scheduler(Box::new(Scheduler::new(view, now))),
             Self::Reaper(Reaper::new(view, now)),
@@ -87,6 +89,7 @@ impl Stage {
         match self {
             Self::Enforcer(stage) => stage.observe(change),
             Self::Orchestrator(stage) => stage.observe(change),
+            Self::Rebalancer(stage) => stage.observe(change),
             Self::Allocator(stage) => stage.observe(change),
             Self::Scheduler(stage) => stage.observe(change),
             Self::Reaper(stage) => stage.observe(change),
@@ -97,6 +100,7 @@ impl Stage {
         match self {
             Self::Enforcer(stage) => stage.plan(view, now),
             Self::Orchestrator(stage) => stage.plan(view, now, entropy),
+            Self::Rebalancer(stage) => stage.plan(view, now, entropy),
             Self::Allocator(stage) => stage.plan(view, now, entropy),
             Self::Scheduler(stage) => stage.plan(view, now, entropy),
             Self::Reaper(stage) => stage.plan(view, now),

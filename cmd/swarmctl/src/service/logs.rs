@@ -2,7 +2,6 @@
 
 mod lines;
 mod names;
-mod seen;
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -10,11 +9,10 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tonic::{Code, Status};
 use types::Timestamp;
-use wire::api;
+use wire::{Seen, api};
 
 use self::lines::{Assembler, Line};
 use self::names::{Names, Prefix};
-use self::seen::Seen;
 use crate::client::{CALL_TIMEOUT, Client, lost};
 use crate::error::{CliError, Result};
 use crate::out::{self, human};

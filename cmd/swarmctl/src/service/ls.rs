@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use serde_json::json;
+use types::Timestamp;
 use wire::api::list_service_statuses_response::ServiceStatus;
 use wire::api::service_spec::Mode;
 use wire::api::task_spec::Runtime;
@@ -11,8 +12,8 @@ use wire::api::{self, Service};
 
 use crate::client::{Client, call};
 use crate::error::Result;
-use crate::out;
 use crate::out::listing::{ListArgs, Listing, Row};
+use crate::out::{self, human};
 use crate::parse::filter::Filters;
 use crate::parse::port;
 use crate::resolve::Named;
@@ -69,7 +70,7 @@ fn listing(
     counts: &BTreeMap<String, ServiceStatus>,
     no_trunc: bool,
 ) -> Listing {
-    let none = ServiceStatus::default();
+    let (none, now) = (ServiceStatus::default(), human::now());
     let row = |service: &Service| {
         let ports = service.endpoint.as_ref().map_or(&[][..], |e| &e.ports);
         let ports: Vec<_> = ports.iter().map(port::shown).collect();
@@ -89,7 +90,9 @@ fn listing(
         row.insert("Name".into(), service.name().into());
         row.insert("Mode".into(), mode_name(service).into());
         let status = counts.get(&service.id).unwrap_or(&none);
-        row.insert("Replicas".into(), replicas(service, status).into());
+        let next = options::next_run(service, now);
+        let replicas = with_next_run(replicas(service, status), next, now);
+        row.insert("Replicas".into(), replicas.into());
         row.insert("Image".into(), image(service, no_trunc).into());
         row.insert("Ports".into(), json!(ports.join(", ")));
         row.insert("Labels".into(), json!(labels.join(",")));
@@ -128,6 +131,18 @@ fn replicas(service: &Service, status: &ServiceStatus) -> String {
             format!("{running}/{desired} (max {most} per node)")
         }
         _ => format!("{running}/{desired}"),
+    }
+}
+
+/// Adds when a schedule is due next.
+fn with_next_run(replicas: String, next: Option<Timestamp>, now: Timestamp) -> String {
+    let Some(next) = next else {
+        return replicas;
+    };
+    let left = human::duration(next.since(now)).to_lowercase();
+    match replicas.strip_suffix(')') {
+        Some(open) => format!("{open}, next run in {left})"),
+        None => format!("{replicas} (next run in {left})"),
     }
 }
 
@@ -203,6 +218,18 @@ mod tests {
             "ID             NAME   MODE         REPLICAS   IMAGE     PORTS\n\
              0123456789ab   web    replicated   2/3        nginx:1   *:8080->80/tcp\n"
         );
+    }
+
+    #[test]
+    fn a_schedule_shows_when_it_is_due_next() {
+        let now = Timestamp::from_secs(600);
+        let next = Some(Timestamp::from_secs(840));
+        let shown = |text: &str| with_next_run(text.to_owned(), next, now);
+        assert_eq!(
+            shown("0/1 (1/1 completed)"),
+            "0/1 (1/1 completed, next run in 4 minutes)"
+        );
+        assert_eq!(with_next_run("0/1".into(), None, now), "0/1");
     }
 
     #[test]

@@ -9,10 +9,12 @@ use wire::api::{
 };
 
 use super::{Fields, annotations, begin, container, dashed, each, nanos, time};
+use crate::out::human;
 use crate::spec::options;
 
 /// The whole object.
 pub fn service(service: &Service) -> Value {
+    let next = options::next_run(service, human::now()).map(|at| at.to_string());
     let job = service.job_status.as_ref().map(|job| {
         let iteration = job.job_iteration.map_or(0, |v| v.index);
         Fields::default()
@@ -21,6 +23,7 @@ pub fn service(service: &Service) -> Value {
                 "LastExecution",
                 time(job.last_execution.as_ref()).map(Value::from),
             )
+            .maybe("NextExecution", next.map(Value::from))
             .done()
     });
     begin(&service.id, service.meta.as_ref())

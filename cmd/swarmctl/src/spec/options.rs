@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use types::Timestamp;
 use types::meta::Labels;
 use types::options::{
     Concurrency, Dependency, MissedRuns, PRIORITY_MAX, Rebalance, Schedule, ServiceOptions,
@@ -12,6 +13,7 @@ use wire::api::ServiceSpec;
 use super::lists::{Edits, List};
 use super::mode;
 use crate::error::{CliError, Result};
+use crate::out::human;
 use crate::parse::scalar;
 
 /// The strategy of a service that takes the cluster's.
@@ -198,4 +200,13 @@ pub fn read(spec: &ServiceSpec) -> (ServiceOptions, Labels) {
         Ok(options) => (options, own),
         Err(_) => (ServiceOptions::default(), whole),
     }
+}
+
+/// When a service's job runs next, as its manager decides it; `None` if it has no schedule.
+pub fn next_run(service: &wire::api::Service, now: Timestamp) -> Option<Timestamp> {
+    let (options, _) = read(service.spec.as_ref()?);
+    let calendar = calendar::Calendar::of(options.schedule.as_ref()?).ok()?;
+    let job = service.job_status.as_ref();
+    let last = human::moment(job.and_then(|j| j.last_execution.as_ref()));
+    calendar.next_after(now.max(last))
 }

@@ -98,6 +98,16 @@ fn placement(e: &ExplainResponse) -> String {
             e.nodes_fit, e.nodes_total
         ));
     }
+    if !e.strategy.is_empty() {
+        let priority = match e.priority {
+            0 => String::new(),
+            priority => format!(", priority {priority}"),
+        };
+        text.push_str(&format!("Ranked by: {}{priority}\n", e.strategy));
+    }
+    if let Some(node) = e.nearest.as_ref().and_then(|n| n.node.as_ref()) {
+        text.push_str(&format!("Nearest:   {}: {}\n", node.hostname, node.reason));
+    }
     let refused = |f: &&FilterVerdict| f.nodes_refused > 0;
     let refusals = e.filters.iter().filter(refused).map(|filter| {
         let example = |r: &NodeRefusal| format!("{}: {}", r.hostname, r.reason);
@@ -165,7 +175,7 @@ fn stage(stage: Stage) -> &'static str {
         Stage::Scheduler => "the scheduler (a node that fits)",
         Stage::Dispatcher => "its node, which has not taken it yet",
         Stage::Agent => "its node",
-        Stage::Orchestrator => "the orchestrator (a delay, or the task before it)",
+        Stage::Orchestrator => "the orchestrator (a delay, the task before it, or another service)",
         Stage::Done => "nothing",
     }
 }
@@ -181,7 +191,8 @@ fn value(e: &ExplainResponse) -> Value {
         json!({
             "NodeID": n.node_id, "Hostname": n.hostname, "ServiceTasks": n.service_tasks,
             "TotalTasks": n.total_tasks, "RecentFailures": n.recent_failures,
-            "Reason": n.reason, "SelfReported": n.self_reported,
+            "Reason": n.reason, "SelfReported": n.self_reported, "Missed": n.missed,
+            "Weight": n.weight,
         })
     };
     let past = |t: &PastTask| {
@@ -191,6 +202,10 @@ fn value(e: &ExplainResponse) -> Value {
             "Message": t.message, "Err": t.err, "ExitCode": t.exit_code, "At": at.to_string(),
         })
     };
+    let nearest = e.nearest.as_ref().map(|near| {
+        let node = near.node.as_ref().map(refusal);
+        json!({"Filter": near.filter, "Node": node})
+    });
     let stage = e
         .waiting_for()
         .as_str_name()
@@ -214,6 +229,9 @@ fn value(e: &ExplainResponse) -> Value {
         "History": show::each(&e.history, past),
         "NotBeforeNanos": e.not_before_ns,
         "Hints": e.hints,
+        "Strategy": e.strategy,
+        "Priority": e.priority,
+        "Nearest": nearest,
         "Version": {"Index": e.version.map_or(0, |v| v.index)},
     })
 }
@@ -251,6 +269,16 @@ mod tests {
             ],
             requirements: vec!["3 cores".into()],
             hints: vec!["add a node with 3 cores".into()],
+            strategy: "binpack".into(),
+            priority: 5,
+            nearest: Some(wire::swarm::v1::NearestNode {
+                filter: "resources".into(),
+                node: Some(NodeRefusal {
+                    hostname: "a".into(),
+                    reason: "3 cores asked, 1.5 free".into(),
+                    ..<_>::default()
+                }),
+            }),
             ..<_>::default()
         };
         let expected = "\
@@ -260,6 +288,8 @@ Waits for: the scheduler (a node that fits)
 Reason:    no node fits
 Needs:     3 cores
 Nodes:     0 of 3 fit
+Ranked by: binpack, priority 5
+Nearest:   a: 3 cores asked, 1.5 free
 
 Refused by:
   resources   3 nodes   a: 3 cores asked, 1.5 free

@@ -241,6 +241,46 @@ fn services_that_are_not_spread_or_in_an_update_are_left_as_they_are() {
 }
 
 #[test]
+fn services_bound_by_affinities_are_left_as_they_are() {
+    let mut world = World::with([node(1)]);
+    world.create(replicated(1, |_| {}));
+    world.create(replicated(2, |s| {
+        s.options.affinities = vec!["service==service-1".into()];
+    }));
+    world.create(replicated(3, |s| {
+        s.options.affinities = vec!["image==~x".into()]
+    }));
+    for n in 1..=3 {
+        run(&mut world, n, 4);
+    }
+    world.create(node(2));
+    let found = outlook(&world);
+    let bound = [1, 2].map(|n| (service_id(n), Skip::Affinity));
+    assert_eq!(found.skipped, bound, "a wish for an image binds nobody");
+    assert!(found.moves.iter().all(|m| m.service == service_id(3)));
+}
+
+#[test]
+fn a_node_that_fulfils_more_wishes_is_moved_to() {
+    let mut world = World::with([node(1)]);
+    world.create(replicated(1, |s| {
+        place(s, |p| p.constraints = vec!["node.labels.disk==~ssd".into()]);
+    }));
+    run(&mut world, 1, 2);
+    world.create(labelled(2, "disk", "ssd"));
+    let moves = outlook(&world).moves;
+    let cause = Cause::Wishes { from: 1, to: 0 };
+    assert_eq!(
+        moves.iter().map(|m| &m.cause).collect::<Vec<_>>(),
+        [&cause, &cause]
+    );
+    for found in &moves {
+        carry_out(&mut world, found);
+    }
+    assert_eq!(outlook(&world), Outlook::default());
+}
+
+#[test]
 fn a_task_that_waits_for_a_node_counts_where_it_will_go() {
     let mut world = World::with([node(1)]);
     world.create(replicated(1, |_| {}));
