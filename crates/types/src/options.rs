@@ -178,7 +178,8 @@ impl ServiceOptions {
     ///
     /// # Errors
     ///
-    /// The first label below [`PREFIX`] that is unknown or malformed; the labels are then of no use.
+    /// The first label below [`PREFIX`] that is unknown or malformed; the labels are then of no
+    /// use.
     pub fn take(labels: &mut Labels) -> Result<Self, OptionError> {
         let mut reader = Reader { labels };
         let options = Self {
@@ -423,7 +424,8 @@ impl Reader<'_> {
             Some(key) if key.starts_with(PREFIX) => Err(OptionError {
                 key: key.clone(),
                 problem: format!(
-                    "no such option; keys that begin with {PREFIX:?} are set aside, choose another one"
+                    "no such option; keys that begin with {PREFIX:?} are set aside, choose \
+                     another one"
                 ),
             }),
             _ => Ok(()),
