@@ -1,7 +1,7 @@
 //! `swarm-bench`: measures the parts of a cluster and the whole of it.
 //!
-//! Everything but `scheduler` runs real `swarmd` processes of the directory where `swarm-bench`
-//! is, on loopback, in bounded time, and leaves nothing behind.
+//! Everything but `scheduler`, `orchestrator` and `leader-start` runs real `swarmd` processes of the
+//! directory where `swarm-bench` is, on loopback, in bounded time, and leaves nothing behind.
 
 mod cluster;
 mod converge;
@@ -10,6 +10,7 @@ mod etcd;
 mod failover;
 mod figures;
 mod scheduler;
+mod stages;
 mod writes;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -38,6 +39,10 @@ enum Format {
 enum Benchmark {
     /// Places tasks on nodes: the scheduler and the tables alone, without a log.
     Scheduler(scheduler::Args),
+    /// Lets tasks of one huge service die one by one: what each costs the orchestrator.
+    Orchestrator(stages::OrchestratorArgs),
+    /// Starts the stages of a new leader and lets each look at everything once.
+    LeaderStart(stages::LeaderArgs),
     /// Writes small objects through mTLS, each acknowledged once it is durable on a majority.
     Writes(writes::Args),
     /// Creates services and waits until all their tasks run, with pretended containers.
@@ -55,6 +60,8 @@ fn main() -> anyhow::Result<()> {
         .build()?;
     match cli.benchmark {
         Benchmark::Scheduler(args) => scheduler::run(&args, cli.format),
+        Benchmark::Orchestrator(args) => stages::orchestrator(&args, cli.format),
+        Benchmark::LeaderStart(args) => stages::leader_start(&args, cli.format),
         Benchmark::Writes(args) => runtime.block_on(Box::pin(writes::run(&args, cli.format))),
         Benchmark::Converge(args) => runtime.block_on(Box::pin(converge::run(&args, cli.format))),
         Benchmark::Failover(args) => runtime.block_on(Box::pin(failover::run(&args, cli.format))),

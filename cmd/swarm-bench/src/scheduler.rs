@@ -148,10 +148,16 @@ fn place_all(mut state: State) -> anyhow::Result<(State, Parts)> {
 }
 
 /// CPU time of this process so far.
-fn cpu_time() -> anyhow::Result<Duration> {
+pub(crate) fn cpu_time() -> anyhow::Result<Duration> {
     let usage = getrusage(UsageWho::RUSAGE_SELF).context("read this process's CPU time")?;
     let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
     Ok(Duration::from_micros(micros.unsigned_abs()))
+}
+
+/// The most memory that this process had so far.
+pub(crate) fn peak_rss_mib() -> anyhow::Result<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).context("read this process's memory")?;
+    Ok(usage.max_rss() as f64 / 1024.0)
 }
 
 fn timed<T>(sum: &mut Duration, work: impl FnOnce() -> T) -> T {
@@ -169,7 +175,6 @@ fn report(args: &Args, state: &State, parts: &Parts) -> anyhow::Result<Report> {
         .iter()
         .filter(|n| !args.plugin_filter || has_plugin(n));
     let counts: Vec<usize> = usable.map(on).collect();
-    let usage = getrusage(UsageWho::RUSAGE_SELF).context("read this process's resource usage")?;
     Ok(Report {
         nodes: args.nodes,
         tasks: args.tasks,
@@ -185,7 +190,7 @@ fn report(args: &Args, state: &State, parts: &Parts) -> anyhow::Result<Report> {
         plans: parts.plans,
         tasks_per_node_min: counts.iter().copied().min().unwrap_or(0),
         tasks_per_node_max: counts.iter().copied().max().unwrap_or(0),
-        peak_rss_mib: usage.max_rss() as f64 / 1024.0,
+        peak_rss_mib: peak_rss_mib()?,
     })
 }
 
@@ -253,7 +258,8 @@ fn cluster(args: &Args) -> anyhow::Result<State> {
     Ok(image.finish(1))
 }
 
-fn node(id: NodeId, n: u64, has_plugin: bool) -> Node {
+/// A ready node.
+pub(crate) fn node(id: NodeId, n: u64, has_plugin: bool) -> Node {
     let mut plugins = vec![PluginDescription {
         kind: "Network".into(),
         name: "overlay".into(),
@@ -317,7 +323,8 @@ fn network(id: NetworkId) -> Network {
     }
 }
 
-fn service(id: ServiceId, n: u64) -> Service {
+/// A service with nothing special.
+pub(crate) fn service(id: ServiceId, n: u64) -> Service {
     let spec = ServiceSpec {
         annotations: Annotations::named(format!("service-{n}")),
         ..ServiceSpec::default()
@@ -336,7 +343,12 @@ fn service(id: ServiceId, n: u64) -> Service {
 }
 
 /// A PENDING task; without a service it has a spec of its own, as in SwarmKit's benchmark.
-fn task(id: TaskId, n: u64, service: Option<&Service>, network: Option<&Arc<Network>>) -> Task {
+pub(crate) fn task(
+    id: TaskId,
+    n: u64,
+    service: Option<&Service>,
+    network: Option<&Arc<Network>>,
+) -> Task {
     let own_spec = || {
         Arc::new(ServiceSpec {
             annotations: Annotations::named(format!("name{n}")),
