@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use orchestrator::SlotKey;
-use store::{Change, Commit, State};
+use store::{Change, Commit, Diff, State};
 use types::defaults::TASK_HISTORY_RETENTION_LIMIT;
 use types::service::UpdateOrder;
-use types::{Service, ServiceId, Task, TaskId, Timestamp};
+use types::{Service, ServiceId, Task, TaskId, TaskState, Timestamp};
 
-use crate::{Verdict, must, slots, tasks};
+use crate::{Verdict, must, services, slots, tasks};
 
 /// Most tasks that may be made in one slot within a minute (O8): a service whose tasks end at once
 /// gets one a second, the rest is for what operators and lost nodes add.
@@ -30,6 +30,8 @@ pub struct Checker {
     pub(crate) born: BTreeMap<TaskId, (u64, u64)>,
     /// Tasks that took over from one of another version.
     pub(crate) steps: BTreeSet<TaskId>,
+    /// Tasks that were told to stop before they ended.
+    pub(crate) told_to_stop: BTreeSet<TaskId>,
     /// Services that ever asked for replacements to start first.
     pub(crate) starts_first: BTreeSet<ServiceId>,
     /// Version at which the update under way of a service began.
@@ -59,12 +61,14 @@ impl Checker {
         for change in &commit.changes {
             match change {
                 Change::Service(diff) => {
+                    services::check(after, diff)?;
                     if let Some(service) = &diff.new {
                         self.service(service, commit.version);
                     }
                 }
                 Change::Task(diff) => {
                     tasks::check(before, after, diff)?;
+                    self.note_orders(diff);
                     if let (None, Some(task)) = (&diff.old, &diff.new) {
                         if slots::is_step(self, before, task) {
                             self.steps.insert(task.id);
@@ -81,6 +85,13 @@ impl Checker {
             }
         }
         Ok(())
+    }
+
+    fn note_orders(&mut self, diff: &Diff<Task>) {
+        let told = |t: &Task| t.desired_state > TaskState::Complete && !t.status.state.is_terminal();
+        if let Some(task) = diff.new.as_ref().filter(|t| told(t)) {
+            self.told_to_stop.insert(task.id);
+        }
     }
 
     fn service(&mut self, service: &Service, version: u64) {

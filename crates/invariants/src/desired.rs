@@ -6,7 +6,9 @@ use std::sync::Arc;
 use orchestrator::SlotKey;
 use store::State;
 use types::defaults::TASK_HISTORY_RETENTION_LIMIT;
-use types::service::{UpdateConfig, UpdateOrder, UpdateState};
+use types::service::{
+    PortConfig, Protocol, PublishMode, UpdateConfig, UpdateOrder, UpdateState,
+};
 use types::task::RestartCondition;
 use types::{Availability, Node, NodeId, NodeState, Service, ServiceMode, Task, TaskId, TaskState};
 
@@ -24,8 +26,9 @@ const RECORDS_NEEDED_MAX: usize = 4;
 pub fn as_desired(state: &State) -> Verdict {
     for task in state.tasks().iter() {
         let live = task.service_id.is_none_or(|s| state.services().contains(s));
+        let lost = || is_lost(state, task);
         must!(
-            live,
+            live || lost(),
             "L1",
             "task {} of a removed service is still there, {} and wanted {}",
             task.id,
@@ -33,7 +36,6 @@ pub fn as_desired(state: &State) -> Verdict {
             task.desired_state
         );
         let stuck = task.desired_state > TaskState::Complete && task.is_active();
-        let lost = || is_lost(state, task);
         must!(
             !stuck || lost(),
             "L1",
@@ -41,8 +43,29 @@ pub fn as_desired(state: &State) -> Verdict {
             task.id,
             task.status.state
         );
+        fits_where_it_is(state, task)?;
     }
     state.services().iter().try_for_each(|s| service(state, s))
+}
+
+/// What runs is where its constraints allow it, on a node that is not drained.
+fn fits_where_it_is(state: &State, task: &Task) -> Verdict {
+    let node = task.node_id.and_then(|n| state.nodes().get(n));
+    let Some(node) = node.filter(|n| n.status.state == NodeState::Ready) else {
+        return Ok(());
+    };
+    let runs = task.status.state == TaskState::Running && task.is_runnable();
+    let drained = node.spec.availability == Availability::Drain;
+    let fits = scheduler::constraint::check_all(&constraints(task.spec()), node);
+    must!(
+        !runs || (fits && !drained),
+        "L1",
+        "task {} runs on node {}, which is {} and where it does not belong",
+        task.id,
+        node.id,
+        node.spec.availability.name()
+    );
+    Ok(())
 }
 
 fn is_lost(state: &State, task: &Task) -> bool {
@@ -98,7 +121,7 @@ fn service(state: &State, service: &Arc<Service>) -> Verdict {
         // An update goes on when there is room for its tasks.
         return Ok(());
     }
-    settled(service)
+    settled(state, service)
 }
 
 /// Whether an update or a rollback of any service is under way.
@@ -113,13 +136,16 @@ fn updates(service: &Service) -> bool {
 }
 
 /// No update goes on for ever.
-fn settled(service: &Service) -> Verdict {
+fn settled(state: &State, service: &Service) -> Verdict {
+    let tasks: Vec<_> = state.tasks().of_service(service.id).collect();
     must!(
         !updates(service),
         "L1",
-        "the update of service {} does not end: {:?}",
+        "the update of service {} to spec {} does not end: {:?}{}",
         service.id,
-        service.update_status
+        service.spec_version,
+        service.update_status,
+        crate::slots::describe(&tasks)
     );
     Ok(())
 }
@@ -165,14 +191,18 @@ fn satisfied(
         return Ok(Standing::Taken);
     }
     let Some(task) = wanted.first() else {
-        let done = tasks.iter().any(|t| ended_for_good(t));
+        let done = tasks.iter().any(|t| ended_for_good(t) || lost_for_good(state, t));
         return Ok(if done {
             Standing::Taken
         } else {
             Standing::Free
         });
     };
-    let waits = |t: &Arc<Task>| t.status.state == TaskState::Pending && !a_node_fits(state, t);
+    let waits = |t: &Arc<Task>| match t.status.state {
+        TaskState::Pending => !a_node_fits(state, t),
+        TaskState::New => a_port_is_taken(state, service),
+        _ => false,
+    };
     if wanted.len() == 2 && starts_first(service) && wanted.iter().any(|t| waits(t)) {
         // The old task goes on until there is room for the new one beside it.
         return Ok(Standing::Waiting);
@@ -228,6 +258,26 @@ fn ended_for_good(task: &Task) -> bool {
     task.status.state.is_terminal() && (condition || (by_itself && policy.max_attempts > 0))
 }
 
+/// Whether a task that was lost with its node may not be replaced.
+fn lost_for_good(state: &State, task: &Task) -> bool {
+    let policy = task.spec().restart.clone().unwrap_or_default();
+    is_lost(state, task) && policy.condition == RestartCondition::None
+}
+
+/// Whether another service has a port of the routing mesh that this one asks for.
+fn a_port_is_taken(state: &State, service: &Service) -> bool {
+    let asked = service.spec.endpoint.iter().flat_map(|e| &e.ports);
+    let mut mesh = asked.filter(|p| p.publish_mode == PublishMode::Ingress && p.published_port > 0);
+    let holds = |s: &Arc<Service>, port: &PortConfig| {
+        let mut given = s.endpoint.iter().flat_map(|e| &e.ports);
+        let same = |p: &PortConfig| {
+            (p.protocol, p.published_port) == (port.protocol, port.published_port)
+        };
+        s.id != service.id && given.any(same)
+    };
+    mesh.any(|port| state.services().iter().any(|s| holds(s, port)))
+}
+
 /// Whether any node could take the task now.
 fn a_node_fits(state: &State, task: &Task) -> bool {
     let constraints = constraints(task.spec());
@@ -249,10 +299,29 @@ fn has_room(state: &State, node: &Node, task: &Task) -> bool {
         cpus -= reserved.map_or(0, |r| r.nano_cpus);
         memory -= reserved.map_or(0, |r| r.memory_bytes);
     }
+    let wanted = host_ports(task);
+    let taken = |t: &Arc<Task>| t.is_active() && t.id != task.id && clash(&host_ports(t), &wanted);
+    if state.tasks().on_node(node.id).any(taken) {
+        return false;
+    }
     let max = task.spec().placement.as_ref().map_or(0, |p| p.max_replicas);
     let of_service = state.tasks().on_node(node.id);
     let of_service = of_service.filter(|t| t.is_runnable() && t.service_id == task.service_id);
     cpus >= 0 && memory >= 0 && (max == 0 || (of_service.count() as u64) < max)
+}
+
+/// Ports that a task publishes on its node.
+pub(crate) fn host_ports(task: &Task) -> Vec<(Protocol, u32)> {
+    let allocated = task.endpoint.iter().flat_map(|e| &e.ports);
+    let declared = task.service_spec.endpoint.iter().flat_map(|e| &e.ports);
+    let ports: Vec<_> = if task.endpoint.is_some() { allocated.collect() } else { declared.collect() };
+    let host = |p: &&PortConfig| p.publish_mode == PublishMode::Host && p.published_port != 0;
+    ports.into_iter().filter(host).map(|p| (p.protocol, p.published_port)).collect()
+}
+
+/// Whether two tasks want the same port.
+pub(crate) fn clash(one: &[(Protocol, u32)], two: &[(Protocol, u32)]) -> bool {
+    one.iter().any(|port| two.contains(port))
 }
 
 /// O10: the records of a slot are bounded.

@@ -11,6 +11,7 @@
 mod checker;
 mod desired;
 mod replication;
+mod services;
 mod slots;
 mod tables;
 mod tasks;

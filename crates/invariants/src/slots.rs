@@ -6,6 +6,7 @@ use orchestrator::SlotKey;
 use store::{Commit, Diff, State};
 use types::defaults::{OLD_TASK_WAIT_MAX, STOP_GRACE_PERIOD};
 use types::service::UpdateState;
+use types::task::RestartCondition;
 use types::{NodeState, Service, ServiceId, ServiceMode, ServiceSpec, Task, TaskSpec, TaskState};
 
 use crate::{Checker, Verdict, must};
@@ -35,6 +36,7 @@ pub(crate) fn check(
     }
     if diff.old.is_none() {
         not_done_yet(service, task, &slot)?;
+        may_be_replaced(checker, task, &slot)?;
         in_its_turn(checker, after, service, task)?;
     }
     Ok(())
@@ -115,6 +117,52 @@ fn not_done_yet(service: &Service, task: &Task, slot: &[&Arc<Task>]) -> Verdict 
     Ok(())
 }
 
+/// O8: a task that ended by itself is replaced as its policy allows. What counts is the last task
+/// of the slot, if it is of the same spec and nobody had told it to stop.
+fn may_be_replaced(checker: &Checker, task: &Task, slot: &[&Arc<Task>]) -> Verdict {
+    let mut earlier: Vec<_> = slot.iter().filter(|t| t.id != task.id).collect();
+    earlier.sort_by_key(|t| checker.born.get(&t.id));
+    let same = |t: &Task| {
+        t.spec_version == task.spec_version && t.job_iteration == task.job_iteration
+    };
+    let Some(last) = earlier.last().filter(|t| same(t)) else {
+        return Ok(());
+    };
+    let by_itself = |t: &Task| {
+        let ended = [TaskState::Complete, TaskState::Failed, TaskState::Rejected];
+        ended.contains(&t.status.state) && !checker.told_to_stop.contains(&t.id)
+    };
+    if !by_itself(last) {
+        return Ok(());
+    }
+    let policy = task.spec().restart.clone().unwrap_or_default();
+    let allowed = match policy.condition {
+        RestartCondition::None => false,
+        RestartCondition::OnFailure => last.status.state != TaskState::Complete,
+        RestartCondition::Any => true,
+    };
+    let allowed = allowed || task.service_spec.mode.is_job();
+    must!(
+        allowed,
+        "O8",
+        "task {} replaces {}, which is {}, against the policy {:?}",
+        task.id,
+        last.id,
+        last.status.state,
+        policy.condition
+    );
+    let deaths = earlier.iter().filter(|t| same(t) && by_itself(t)).count() as u64;
+    let limited = policy.max_attempts > 0 && policy.window.is_none_or(|w| w.is_zero());
+    must!(
+        !limited || deaths <= policy.max_attempts,
+        "O8",
+        "task {} is attempt {deaths} in its slot, {} are allowed",
+        task.id,
+        policy.max_attempts
+    );
+    Ok(())
+}
+
 /// O7: an update has no more slots in flight than it may; O9 for jobs.
 fn in_its_turn(checker: &Checker, after: &State, service: &Service, task: &Task) -> Verdict {
     if let ServiceMode::ReplicatedJob { max_concurrent, .. } = service.spec.mode {
@@ -190,7 +238,8 @@ pub(crate) fn describe(slot: &[&Arc<Task>]) -> String {
     let one = |t: &&Arc<Task>| {
         let (id, state, wanted) = (t.id, t.status.state, t.desired_state);
         let version = t.spec_version.unwrap_or(0);
-        format!("\n    {id} {state}, wanted {wanted}, spec {version}")
+        let (slot, node) = (SlotKey::of(t), t.node_id);
+        format!("\n    {id} {state}, wanted {wanted}, spec {version}, {slot:?} on {node:?}")
     };
     slot.iter().map(one).collect()
 }

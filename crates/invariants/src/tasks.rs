@@ -3,6 +3,7 @@
 use store::{Diff, State};
 use types::{Actor, Availability, GenericResource, Node, NodeState, Task, TaskState};
 
+use crate::desired::{clash, host_ports};
 use crate::{Verdict, must};
 
 const ACTORS: [Actor; 6] = [
@@ -138,7 +139,26 @@ fn fits(before: &State, after: &State, task: &Task) -> Verdict {
         task.id,
         node.id
     );
+    ports_are_free(after, node, task)?;
     capacity(after, node)
+}
+
+/// W2: a port of a node belongs to one task.
+fn ports_are_free(after: &State, node: &Node, task: &Task) -> Verdict {
+    let wanted = host_ports(task);
+    let taken = |t: &&std::sync::Arc<Task>| {
+        t.is_active() && t.id != task.id && clash(&host_ports(t), &wanted)
+    };
+    let other = after.tasks().on_node(node.id).find(taken);
+    must!(
+        wanted.is_empty() || other.is_none(),
+        "W2",
+        "tasks {} and {} on node {} want the same of its ports {wanted:?}",
+        task.id,
+        other.map(|t| t.id.to_string()).unwrap_or_default(),
+        node.id
+    );
+    Ok(())
 }
 
 /// What tasks on a node reserve is there.

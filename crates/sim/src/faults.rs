@@ -261,6 +261,9 @@ impl World {
         let way = self.rng.under(3);
         if way == 0 || self.hosts[at].process.is_none() {
             self.crash_manager(at, SEC);
+            if let Some(agent) = self.agent_on(at) {
+                self.agents[agent].lost = true;
+            }
             self.mark("manager lost for good");
         } else {
             self.cut_manager(at, way);

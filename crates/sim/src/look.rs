@@ -160,7 +160,8 @@ impl World {
             let lost = host.is_some_and(|h| h.lost) || self.agents.iter().any(|a| a.node == node.id && a.lost);
             let manages = node.role == types::NodeRole::Manager;
             if manages != votes && !lost {
-                let text = format!("node {} is {:?}, and votes: {votes}", node.id, node.role);
+                let runs = host.map(|h| (h.at, h.process.as_ref().map(|p| p.consensus.status())));
+                let text = format!("node {} is {:?} and votes: {votes}; {runs:?}", node.id, node.role);
                 return Err(Violation::new("L1", text));
             }
         }

@@ -8,9 +8,11 @@ use store::{Action, Draft, Object, Step};
 use types::node::Membership as Accepted;
 use types::{Node, NodeId, NodeRole};
 
+use crate::bugs::Bug;
+use crate::disk::Disk;
 use crate::host::{Host, Waiter, index, raft_id};
 use crate::params::SEC;
-use crate::world::World;
+use crate::world::{Event, World};
 
 /// How long the loss of a manager takes to be noticed at most. Until then no other one is taken
 /// out: two managers less at the same moment is more than a cluster of three survives.
@@ -37,7 +39,12 @@ impl World {
             return;
         }
         self.forget_old_change(at);
-        let Some(duty) = self.duty(at) else { return };
+        // One that is refused does not keep the others waiting.
+        let duties = self.duties(at);
+        let some = self.rng.under(duties.len().max(1) as u64);
+        let Some(duty) = duties.into_iter().nth(usize::try_from(some).unwrap_or(0)) else {
+            return;
+        };
         match duty {
             Duty::Role(node, role) => self.set_role(at, node, role),
             Duty::StepDown => self.transfer(at),
@@ -76,59 +83,56 @@ impl World {
         }
     }
 
-    fn duty(&self, at: usize) -> Option<Duty> {
-        let process = self.hosts[at].process.as_ref()?;
+    fn duties(&self, at: usize) -> Vec<Duty> {
+        let Some(process) = self.hosts[at].process.as_ref() else {
+            return Vec::new();
+        };
         let status = process.consensus.status();
         let members = &status.membership;
-        let node_of = |m: &Member| m.node_id.parse::<NodeId>().ok();
-        let member_of = |node: NodeId| {
-            let mut all = members.members.values();
-            all.find(|m| node_of(m) == Some(node))
-        };
+        let member_of = |node: NodeId| members.member_of_node(&node.to_string());
         let free = process.changing.is_none() && status.role == Role::Leader;
-        let own = raft_id(at);
-        let remove = |id: RaftId| match id == own {
-            true => Some(Duty::StepDown),
-            false => self.may_remove(id).then_some(Duty::Change(MemberChange::Remove(id))),
-        };
+        let mut duties = Vec::new();
         for node in process.state.nodes().iter() {
-            let member = member_of(node.id);
-            match (node.spec.desired_role, node.role, member) {
+            match (node.spec.desired_role, node.role, member_of(node.id)) {
                 (NodeRole::Manager, NodeRole::Worker, _) => {
-                    return Some(Duty::Role(node.id, NodeRole::Manager));
+                    duties.push(Duty::Role(node.id, NodeRole::Manager));
                 }
-                (NodeRole::Worker, _, Some(m)) if free => {
-                    if let Some(duty) = remove(m.raft_id) {
-                        return Some(duty);
-                    }
-                }
+                (NodeRole::Worker, _, Some(m)) => duties.extend(self.remove(at, m.raft_id)),
                 (NodeRole::Worker, NodeRole::Manager, None) => {
-                    return Some(Duty::Role(node.id, NodeRole::Worker));
+                    duties.push(Duty::Role(node.id, NodeRole::Worker));
                 }
                 _ => {}
             }
         }
-        if !free {
-            return None;
+        let gone = |m: &&Member| {
+            let node = m.node_id.parse::<NodeId>().ok();
+            node.is_none_or(|n| !process.state.nodes().contains(n))
+        };
+        for stray in members.members.values().filter(gone) {
+            duties.extend(self.remove(at, stray.raft_id));
         }
-        let gone = |m: &&Member| node_of(m).is_none_or(|n| !process.state.nodes().contains(n));
-        let stray = members.members.values().find(gone);
-        if let Some(duty) = stray.and_then(|m| remove(m.raft_id)) {
-            return Some(duty);
-        }
-        self.joiner(at, &process.state, members).or_else(|| {
-            let learner = members.learners.first()?;
-            Some(Duty::Change(MemberChange::Promote(*learner)))
-        })
+        duties.extend(self.joiners(at, &process.state, members));
+        let learners = members.learners.iter();
+        duties.extend(learners.map(|l| Duty::Change(MemberChange::Promote(*l))));
+        duties.retain(|d| free || matches!(d, Duty::Role(..)));
+        duties
     }
 
-    /// A machine that asks to be let in and may be.
-    fn joiner(&self, at: usize, state: &store::State, members: &Membership) -> Option<Duty> {
+    fn remove(&self, at: usize, id: RaftId) -> Option<Duty> {
+        if id == raft_id(at) {
+            return Some(Duty::StepDown);
+        }
+        self.may_remove(id).then_some(Duty::Change(MemberChange::Remove(id)))
+    }
+
+    /// Machines that ask to be let in and may be.
+    fn joiners(&self, at: usize, state: &store::State, members: &Membership) -> Vec<Duty> {
         let asks = |h: &&Host| {
-            let known = members.members.contains_key(&raft_id(h.at));
+            let id = raft_id(h.at);
+            let known = members.members.contains_key(&id) || members.removed.contains(&id);
             let reaches = h.at == at || !self.cut.contains(&(h.at, at));
             let up = h.process.is_some() && h.paused_until <= self.now;
-            !h.gone && !known && up && reaches && !members.removed.contains(&raft_id(h.at))
+            !h.gone && !known && up && reaches
         };
         let may = |h: &&Host| {
             let node = state.nodes().get(h.node);
@@ -138,15 +142,13 @@ impl World {
                     && n.spec.membership == Accepted::Accepted
             })
         };
-        let host = self.hosts.iter().filter(asks).find(may)?;
+        let hosts = self.hosts.iter().filter(asks).filter(may);
         // A node that asks again has lost its log: its old identity is never used again.
-        let mut all = members.members.values();
-        let change = match all.find(|m| m.node_id == host.node.to_string()) {
-            Some(old) if old.raft_id == raft_id(at) => return Some(Duty::StepDown),
-            Some(old) => MemberChange::Remove(old.raft_id),
-            None => MemberChange::AddLearner(host.member()),
-        };
-        Some(Duty::Change(change))
+        let duties = hosts.filter_map(|host| match members.member_of_node(&host.node.to_string()) {
+            Some(old) => self.remove(at, old.raft_id),
+            None => Some(Duty::Change(MemberChange::AddLearner(host.member()))),
+        });
+        duties.collect()
     }
 
     /// Whether a manager may be taken out, as far as recent losses are noticed by now.
@@ -175,6 +177,11 @@ impl World {
             self.members_index = entry;
             self.voters = members.voters.clone();
             self.mark("members changed");
+            let shown: Vec<_> = members.voters.iter().map(|id| format!("m{}", index(*id))).collect();
+            let learners = members.learners.len();
+            self.note(("m", at), entry, || {
+                format!("sees voters {} and {learners} learners", shown.join(" "))
+            });
             self.start_promoted();
         }
         let list = self.manager_list(members);
@@ -240,23 +247,70 @@ impl World {
         if !self.may_lose(at) {
             return;
         }
-        self.crash_manager(at, down);
         self.newest_loss = self.now;
         self.mark("state of a manager lost");
         self.note(("m", at), 4, || "loses its state".into());
-        if self.bug == Some(crate::bugs::Bug::ReuseRaftId) {
-            self.hosts[at].disk = crate::disk::Disk::default();
+        self.join_again(at, down);
+    }
+
+    /// A machine's manager starts again without a log.
+    fn join_again(&mut self, at: usize, down: u64) {
+        self.crash_manager(at, down);
+        if self.bug == Some(Bug::ReuseRaftId) {
+            self.hosts[at].disk = Disk::default();
             return;
         }
         self.hosts[at].gone = true;
-        let node = self.hosts[at].node;
-        let agent = self.agent_on(at);
-        let clock = self.hosts[at].clock.clone();
+        let (node, clock) = (self.hosts[at].node, self.hosts[at].clock.clone());
         let new = self.hosts.len();
         self.hosts.push(Host::new(new, node, clock));
-        self.after(down, crate::world::Event::BootManager(new));
-        if let Some(agent) = agent {
-            self.after(down, crate::world::Event::BootAgent(agent));
+        self.after(down, Event::BootManager(new));
+    }
+
+    /// Every second: nodes learn of their roles, and operators of managers that are stranded.
+    pub(crate) fn look_after_managers(&mut self) {
+        self.start_promoted();
+        self.stop_demoted();
+        if self.calm {
+            self.help_stranded();
+        }
+    }
+
+    /// A node that hears that it is a worker stops its manager.
+    fn stop_demoted(&mut self) {
+        for at in 0..self.hosts.len() {
+            let host = &self.hosts[at];
+            let node = self.oracle.state().nodes().get(host.node);
+            let worker = node.is_none_or(|n| {
+                n.role == NodeRole::Worker && n.spec.desired_role == NodeRole::Worker
+            });
+            let hears = self.agent_on(at).is_some_and(|a| {
+                self.agents[a].link.as_ref().is_some_and(|l| l.session.is_some())
+            });
+            let votes = self.voters.contains(&raft_id(at));
+            let runs = !host.gone && host.process.is_some() && self.members_index > 0;
+            if runs && worker && hears && !votes && node.is_some() {
+                self.mark("a node hears that it is a worker");
+                self.manager_leaves(at);
+            }
+        }
+    }
+
+    /// A manager that was cut off while all others it knows were replaced finds nobody who could
+    /// tell it that it was removed. Its operator joins it again by hand.
+    fn help_stranded(&mut self) {
+        for at in 0..self.hosts.len() {
+            let host = &self.hosts[at];
+            let Some(process) = host.process.as_ref().filter(|_| !host.gone) else {
+                continue;
+            };
+            let known = process.consensus.status().membership;
+            let votes = self.voters.contains(&raft_id(at));
+            let stranded = !known.voters.is_empty() && known.voters.is_disjoint(&self.voters);
+            if stranded && !votes {
+                self.mark("a stranded manager joins again by hand");
+                self.join_again(at, SEC);
+            }
         }
     }
 

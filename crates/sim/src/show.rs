@@ -39,7 +39,9 @@ fn object_name(object: &Object) -> String {
         }
         Object::Node(n) => {
             let available = n.spec.availability.name();
-            format!("node {} {} {available}", short(n.id), n.status.state.name())
+            let (id, state) = (short(n.id), n.status.state.name());
+            let (role, wanted) = (n.role.name(), n.spec.desired_role.name());
+            format!("node {id} {state} {available} {role} wanted {wanted}")
         }
         other => format!("{:?}", other.key()),
     }

@@ -326,6 +326,7 @@ impl World {
             Event::Watch(at) => self.watch(at),
             Event::Look => {
                 self.after(SEC, Event::Look);
+                self.look_after_managers();
                 let verdict = self.look();
                 self.judge(verdict);
             }
