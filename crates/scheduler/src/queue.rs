@@ -30,6 +30,11 @@ impl GroupKey {
         (self.service, self.spec_version)
     }
 
+    /// Whether a task may be in it, whatever it asks.
+    fn is_of(self, task: &Task) -> bool {
+        self.service == task.service_id && self.spec_version == task.spec_version
+    }
+
     fn first(urgency: Urgency) -> Self {
         Self {
             urgency,
@@ -79,6 +84,9 @@ pub(crate) struct Queue {
     /// Nodes whose tasks are to be checked.
     unchecked: BTreeSet<NodeId>,
     unwanted: BTreeSet<TaskId>,
+    /// The group that a task left last. Those that are placed together leave together, and a look
+    /// into it is cheaper than to work out again what a task asks.
+    left: Option<GroupKey>,
 }
 
 fn wait_of(task: &Task) -> Option<Wait> {
@@ -244,8 +252,14 @@ impl Queue {
             }
             Wait::Check(node) => self.remove_made_for(node, task.id),
             Wait::Node => {
+                if let Some(key) = self.left.filter(|key| key.is_of(task))
+                    && self.remove_from_group(key, task.id, classes)
+                {
+                    return;
+                }
                 let key = key_of(task, classes.id_of(task));
                 self.remove_from_group(key, task.id, classes);
+                self.left = Some(key);
             }
         }
     }
@@ -261,12 +275,13 @@ impl Queue {
         }
     }
 
-    fn remove_from_group(&mut self, key: GroupKey, task: TaskId, classes: &mut Classes) {
+    /// Returns whether the task was in the group.
+    fn remove_from_group(&mut self, key: GroupKey, task: TaskId, classes: &mut Classes) -> bool {
         let Some(group) = self.groups.get_mut(&key) else {
-            return;
+            return false;
         };
         if !group.tasks.remove(&task) {
-            return;
+            return false;
         }
         if group.tasks.is_empty() {
             self.groups.remove(&key);
@@ -276,6 +291,7 @@ impl Queue {
             }
         }
         classes.leave(key.class);
+        true
     }
 }
 

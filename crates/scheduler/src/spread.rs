@@ -4,6 +4,7 @@
 //! time one is chosen.
 
 use std::cmp::Reverse;
+use std::collections::binary_heap::PeekMut;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use types::Node;
@@ -178,10 +179,15 @@ fn best(
     place: &mut impl FnMut(Candidate) -> Option<Rank>,
 ) -> Option<Place> {
     loop {
-        let Reverse(candidate) = heap.pop()?;
-        if let Some(rank) = place(candidate) {
-            heap.push(Reverse((rank, candidate.1)));
-            return Some(candidate.1);
+        // Changed in place: the heap is put in order once, not twice.
+        let mut top = heap.peek_mut()?;
+        let Reverse(candidate) = *top;
+        match place(candidate) {
+            Some(rank) => {
+                *top = Reverse((rank, candidate.1));
+                return Some(candidate.1);
+            }
+            None => _ = PeekMut::pop(top),
         }
     }
 }

@@ -282,21 +282,28 @@ impl<'a> Step<'a> {
         to: TaskState,
         edit: impl FnOnce(&mut Task),
     ) -> Result<(), ApplyError> {
-        let have = self.state.tasks.expect(id)?.status.state;
+        let old = self.state.tasks.expect(id)?.clone();
+        let have = old.status.state;
         if have != from {
             return Err(ApplyError::Backwards { id, from: have, to });
         }
-        self.change(id, edit)
+        self.replace(old, edit);
+        Ok(())
     }
 
     fn change(&mut self, id: TaskId, edit: impl FnOnce(&mut Task)) -> Result<(), ApplyError> {
         let old = self.state.tasks.expect(id)?.clone();
+        self.replace(old, edit);
+        Ok(())
+    }
+
+    /// Changes a task that was just looked up.
+    fn replace(&mut self, old: Arc<Task>, edit: impl FnOnce(&mut Task)) {
         let mut task = Task::clone(&old);
         edit(&mut task);
         let stamp = self.stamp();
         self.changes
             .push(diff(self.state.tasks.replace(old, task, stamp)));
-        Ok(())
     }
 }
 

@@ -1,0 +1,231 @@
+//! The scheduler's hot paths, each in a function of its own, so that a profiler can count what
+//! each costs: `hot_paths NODES TASKS none|one|each|binpack|wishes|wake`.
+//!
+//! `cargo xtask callgrind` runs it and compares the counts with those on record. It measures no
+//! time.
+
+use std::sync::Arc;
+
+use scheduler::Scheduler;
+use store::{Action, Change, Commit, Draft, Image, ImageItem, LoadError, Plan, State};
+use types::entropy::SeededEntropy;
+use types::node::{Certificate, NodeDescription, NodeStatus};
+use types::options::Strategy;
+use types::task::Placement;
+use types::{
+    Annotations, Availability, Meta, Node, NodeId, NodeRole, NodeSpec, NodeState, Resources,
+    Service, ServiceId, ServiceSpec, Task, TaskId, TaskState, TaskStatus, Timestamp,
+};
+
+const CPU: i64 = 1_000_000_000;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [nodes, tasks, shape] = args.as_slice() else {
+        eprintln!("usage: hot_paths NODES TASKS none|one|each|binpack|wishes|wake");
+        std::process::exit(2);
+    };
+    let numbers = nodes.parse().ok().zip(tasks.parse().ok());
+    let placed = numbers.and_then(|(nodes, tasks)| run(nodes, tasks, shape).ok());
+    match placed {
+        Some(placed) => println!("placed {placed}"),
+        None => {
+            eprintln!("hot_paths: two numbers and a shape are wanted");
+            std::process::exit(2);
+        }
+    }
+}
+
+/// Places everything; how many tasks have a node then.
+fn run(nodes: u64, tasks: u64, shape: &str) -> Result<usize, LoadError> {
+    let mut state = cluster(nodes, tasks, shape)?;
+    let now = Timestamp::from_secs(1_000_000);
+    let mut scheduler = path_index(&state, now);
+    loop {
+        let plan = path_plan(&mut scheduler, &state, now);
+        let again = plan.wake_at == Some(now);
+        let (next, commit) = path_apply(&state, plan, now);
+        state = next;
+        path_observe(&mut scheduler, &commit);
+        if !again {
+            break;
+        }
+    }
+    if shape == "wake" {
+        state = flap(state, &mut scheduler, nodes);
+    }
+    Ok(state.tasks().count(TaskState::Assigned))
+}
+
+#[inline(never)]
+fn path_index(state: &State, now: Timestamp) -> Scheduler {
+    Scheduler::new(state, now)
+}
+
+#[inline(never)]
+fn path_plan(scheduler: &mut Scheduler, state: &State, now: Timestamp) -> Plan {
+    scheduler.plan(state, now, &mut SeededEntropy::new(1))
+}
+
+#[inline(never)]
+fn path_apply(state: &State, plan: Plan, now: Timestamp) -> (State, Commit) {
+    let mut draft = Draft::new(state, now);
+    for step in plan.steps {
+        // What does not fit would be dropped; the number of placed tasks shows it.
+        let _ = draft.add(step);
+    }
+    let (_, commit, next) = draft.finish();
+    (next, commit)
+}
+
+#[inline(never)]
+fn path_observe(scheduler: &mut Scheduler, commit: &Commit) {
+    commit.changes.iter().for_each(|c| scheduler.observe(c));
+}
+
+/// A node event while many tasks wait for room that no node has.
+#[inline(never)]
+fn path_wake(scheduler: &mut Scheduler, state: &State, change: &Change, now: Timestamp) -> Plan {
+    scheduler.observe(change);
+    scheduler.plan(state, now, &mut SeededEntropy::new(1))
+}
+
+fn flap(mut state: State, scheduler: &mut Scheduler, nodes: u64) -> State {
+    let now = Timestamp::from_secs(1_000_001);
+    let ids: Vec<NodeId> = state.nodes().iter().map(|n| n.id).collect();
+    for id in ids
+        .iter()
+        .take(usize::try_from(nodes.min(100)).unwrap_or(1))
+    {
+        let Some(node) = state.nodes().get(*id) else {
+            continue;
+        };
+        let mut node = Node::clone(node);
+        node.spec.availability = Availability::Pause;
+        let mut draft = Draft::new(&state, now);
+        let _ = draft.add(store::Step::unguarded(Action::Update(node.into())));
+        let (_, commit, next) = draft.finish();
+        state = next;
+        for change in &commit.changes {
+            path_wake(scheduler, &state, change, now);
+        }
+    }
+    state
+}
+
+fn cluster(nodes: u64, tasks: u64, shape: &str) -> Result<State, LoadError> {
+    let mut entropy = SeededEntropy::new(7);
+    let mut image = Image::new();
+    for n in 0..nodes {
+        let node = node(NodeId::random(&mut entropy), n);
+        image.add(ImageItem::Object(node.into()))?;
+    }
+    let mut shared: Option<Arc<Service>> = None;
+    for n in 0..tasks {
+        if shape == "each" || (shape != "none" && shared.is_none()) {
+            let made = Arc::new(service(ServiceId::random(&mut entropy), n, shape));
+            image.add(ImageItem::Object(store::Object::Service(made.clone())))?;
+            shared = Some(made);
+        }
+        let task = task(TaskId::random(&mut entropy), n, shared.as_deref());
+        image.add(ImageItem::Object(task.into()))?;
+    }
+    Ok(image.finish(1))
+}
+
+fn node(id: NodeId, n: u64) -> Node {
+    let mut spec = NodeSpec::default();
+    let labels = &mut spec.annotations.labels;
+    labels.insert("rack".into(), (n % 10).to_string());
+    let description = NodeDescription {
+        hostname: format!("node-{n}"),
+        resources: Resources {
+            nano_cpus: 1_000 * CPU,
+            memory_bytes: 1 << 40,
+            generic: Vec::new(),
+        },
+        ..NodeDescription::default()
+    };
+    Node {
+        id,
+        meta: Meta::default(),
+        spec,
+        description: Some(Arc::new(description)),
+        status: NodeStatus {
+            state: NodeState::Ready,
+            ..NodeStatus::default()
+        },
+        certificate: Certificate::default(),
+        role: NodeRole::Worker,
+        attachments: Vec::new(),
+        vxlan_udp_port: 0,
+    }
+}
+
+fn service(id: ServiceId, n: u64, shape: &str) -> Service {
+    let mut spec = ServiceSpec {
+        annotations: Annotations::named(format!("service-{n}")),
+        ..ServiceSpec::default()
+    };
+    let cpus = match shape {
+        "wake" => 2_000,
+        "binpack" => 1,
+        _ => 0,
+    };
+    spec.task.resources.reservations = Some(Resources {
+        nano_cpus: cpus * CPU,
+        ..Resources::default()
+    });
+    if shape == "binpack" {
+        spec.options.strategy = Some(Strategy::Binpack);
+    }
+    if shape == "wishes" {
+        spec.options.affinities = vec!["service!=~service-0".into()];
+        spec.task.placement = Some(Placement {
+            constraints: vec!["node.labels.rack!=~/^[0-4]$/".into()],
+            ..Placement::default()
+        });
+    }
+    Service {
+        id,
+        meta: Meta::default(),
+        spec: Arc::new(spec),
+        spec_version: 0,
+        previous_spec: None,
+        previous_spec_version: None,
+        endpoint: None,
+        update_status: None,
+        job_status: None,
+    }
+}
+
+/// A PENDING task; without a service it has a spec of its own, as in SwarmKit's benchmark.
+fn task(id: TaskId, n: u64, service: Option<&Service>) -> Task {
+    let own_spec = || {
+        Arc::new(ServiceSpec {
+            annotations: Annotations::named(format!("name{n}")),
+            ..ServiceSpec::default()
+        })
+    };
+    Task {
+        id,
+        meta: Meta::default(),
+        service_spec: service.map_or_else(own_spec, |s| s.spec.clone()),
+        spec_version: service.map(|s| s.spec_version),
+        service_id: service.map(|s| s.id),
+        slot: n + 1,
+        node_id: None,
+        annotations: None,
+        status: TaskStatus {
+            state: TaskState::Pending,
+            ..TaskStatus::default()
+        },
+        desired_state: TaskState::Running,
+        networks: Vec::new(),
+        endpoint: None,
+        log_driver: None,
+        assigned_generic_resources: Vec::new(),
+        job_iteration: None,
+        volumes: Vec::new(),
+    }
+}
