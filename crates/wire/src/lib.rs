@@ -8,6 +8,7 @@
 pub mod convert;
 pub mod log;
 mod record;
+mod seen;
 pub mod snapshot;
 #[cfg(any(test, feature = "testgen"))]
 pub mod testgen;
@@ -17,6 +18,7 @@ mod tests;
 
 pub use docker::swarmkit::v1 as api;
 pub use record::RecordError;
+pub use seen::Seen;
 
 /// Packages with SwarmKit's names and numbers.
 pub mod docker {

@@ -83,6 +83,16 @@ fn whoever_follows_logs_reads_on_when_the_leader_dies_and_misses_nothing() -> an
         let now = read();
         Ok(both_beyond(&now, bound).then_some(now))
     })?;
+
+    // An agent that comes back is asked for the rest, not for everything.
+    let before = all.values().filter_map(|said| said.last().copied()).max();
+    cluster.kill(4)?;
+    cluster.resume(4)?;
+    let bound = before.unwrap_or_default() + 60;
+    let all = cluster.wait("lines of both tasks after the restart", SOON, |_| {
+        let now = read();
+        Ok(both_beyond(&now, bound).then_some(now))
+    })?;
     assert!(going.0.try_wait()?.is_none(), "it goes on");
     for (slot, said) in all {
         let expected: Vec<u64> = (1..=said.len() as u64).collect();

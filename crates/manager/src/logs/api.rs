@@ -113,7 +113,8 @@ impl Publishing {
             return Err(Status::permission_denied(text));
         }
         if !message.messages.is_empty() {
-            self.send(&events, Event::Lines(message.messages)).await?;
+            let lines = Event::Lines(self.node, message.messages);
+            self.send(&events, lines).await?;
         }
         if message.close {
             self.open = None;

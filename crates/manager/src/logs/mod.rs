@@ -32,7 +32,7 @@ const LISTENER_QUEUE: usize = 256;
 #[derive(Debug)]
 enum Event {
     /// A node sent lines.
-    Lines(Vec<pb::LogMessage>),
+    Lines(NodeId, Vec<pb::LogMessage>),
     /// A node is about to send.
     Began(NodeId),
     /// A node has nothing more; with the reason if it stopped early.

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::Status;
 use types::{NodeId, TaskState};
-use wire::api as pb;
+use wire::{Seen, api as pb};
 
 use super::{Event, LogBroker, Subscription, display_name, nodes_of, tasks_of};
 use crate::ledger::{Cursor, News};
@@ -37,6 +37,8 @@ pub(super) struct Relay {
     pub(super) reader: mpsc::Sender<Result<pb::SubscribeLogsMessage, Status>>,
     pub(super) follow: bool,
     nodes: BTreeMap<NodeId, Part>,
+    /// What a reader that follows was sent of each node: one that comes back is asked for the rest.
+    seen: BTreeMap<NodeId, Seen>,
     /// What the reader misses, each said once however often it happens.
     troubles: BTreeSet<String>,
 }
@@ -53,15 +55,15 @@ impl Relay {
             .options
             .as_ref()
             .is_some_and(|o| o.follow);
-        let (nodes, troubles) = (BTreeMap::new(), BTreeSet::new());
         Self {
             broker,
             subscription,
             events,
             reader,
             follow,
-            nodes,
-            troubles,
+            nodes: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            troubles: BTreeSet::new(),
         }
     }
 
@@ -127,7 +129,11 @@ impl Relay {
 
     async fn take(&mut self, event: Event) -> bool {
         match event {
-            Event::Lines(messages) => {
+            Event::Lines(node, messages) => {
+                let messages = self.new_ones(node, messages);
+                if messages.is_empty() {
+                    return true;
+                }
                 let message = pb::SubscribeLogsMessage { messages };
                 return self.reader.send(Ok(message)).await.is_ok();
             }
@@ -164,16 +170,39 @@ impl Relay {
         self.ask(&self.broker.ledger.state());
     }
 
+    /// What the reader was not sent before. A node that listens anew sends some of it again.
+    fn new_ones(&mut self, node: NodeId, mut messages: Vec<pb::LogMessage>) -> Vec<pb::LogMessage> {
+        if self.follow {
+            let began = crate::clock::now();
+            let seen = self.seen.entry(node).or_insert(Seen::new(began, true));
+            messages.retain(|message| seen.is_new(message));
+        }
+        messages
+    }
+
+    /// What a node is asked: everything, or what comes after what it has sent.
+    fn question(&mut self, node: NodeId) -> pb::SubscriptionMessage {
+        let mut message = self.subscription.message.clone();
+        let seen = self.seen.get_mut(&node).filter(|seen| seen.count() > 0);
+        if let (Some(seen), Some(options)) = (seen, message.options.as_mut()) {
+            seen.interrupted();
+            options.tail = 0;
+            options.since = wire::convert::timestamp(seen.resume_from());
+        }
+        message
+    }
+
     /// Hands the subscription to every node that has matching tasks and was not asked yet.
     fn ask(&mut self, state: &State) {
-        let Some(selector) = self.subscription.message.selector.as_ref() else {
+        let Some(selector) = self.subscription.message.selector.clone() else {
             return;
         };
-        for node in nodes_of(state, selector, self.follow) {
+        for node in nodes_of(state, &selector, self.follow) {
             if self.nodes.contains_key(&node) {
                 continue;
             }
-            if self.broker.push(node, &self.subscription.message) {
+            let question = self.question(node);
+            if self.broker.push(node, &question) {
                 self.nodes.insert(node, Part::Asked(Instant::now()));
             } else {
                 self.nodes.insert(node, Part::Over);

@@ -29,6 +29,7 @@ use types::ParseIdError;
 pub use cluster::without_secrets as cluster_without_secrets;
 pub use secret::without_data as secret_without_data;
 pub use task::with_service_spec as task_with_service_spec;
+pub(crate) use time::moment;
 pub use time::{duration, timestamp};
 
 /// A message that no domain value corresponds to.

@@ -20,7 +20,7 @@ pub fn timestamp(moment: Timestamp) -> Option<prost_types::Timestamp> {
 }
 
 /// Reads a moment; an absent one and one before 1970 are "not set".
-pub(super) fn moment(value: Option<prost_types::Timestamp>) -> Timestamp {
+pub(crate) fn moment(value: Option<prost_types::Timestamp>) -> Timestamp {
     value.map_or(Timestamp::ZERO, |t| {
         Timestamp::from_parts(t.seconds, t.nanos)
     })
