@@ -10,6 +10,7 @@ mod idle;
 mod leaving;
 mod refusals;
 mod roles;
+mod scheduling;
 mod seed;
 mod services;
 mod support;

@@ -5,5 +5,6 @@ mod containers;
 mod engines;
 mod network;
 mod power;
+mod scheduling;
 mod stock_engine;
 mod support;
