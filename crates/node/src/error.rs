@@ -50,6 +50,29 @@ pub enum NodeError {
     /// The node's certificate cannot be used.
     #[error("{0}; {advice}", advice = advice(.0))]
     Credentials(#[source] CredentialsError),
+    /// The node's certificate has expired, by this machine's clock.
+    #[error(
+        "cannot start: this node's certificate expired at {end}, and this machine's clock says \
+         {now}; if the clock is right, the node was away for too long: `swarmd leave` and `swarmd \
+         join` again (on the last manager `swarmd run --force-new-cluster`); if not, set the clock"
+    )]
+    Expired {
+        /// When it ended.
+        end: String,
+        /// What the clock says.
+        now: String,
+    },
+    /// The node's certificate is not valid yet, by this machine's clock.
+    #[error(
+        "cannot start: this node's certificate is valid from {begin} on, and this machine's clock \
+         says {now}: set the clock (best by NTP), then start again"
+    )]
+    NotYetValid {
+        /// When it begins.
+        begin: String,
+        /// What the clock says.
+        now: String,
+    },
     /// The TLS library refuses the certificate.
     #[error(transparent)]
     Tls(#[from] ReplaceError),
@@ -158,10 +181,7 @@ fn left_behind(tasks: &usize) -> String {
 
 fn advice(error: &CredentialsError) -> &'static str {
     match error {
-        CredentialsError::Refused(pki::ChainError::Clock(_)) => {
-            "check the clock; a certificate that has expired needs `swarmd leave` and a new \
-             `swarmd join`, or `swarmd run --force-new-cluster` on the last manager"
-        }
+        CredentialsError::Refused(pki::ChainError::Clock(_)) => "check the clock",
         _ => "restore the file, or leave with `swarmd leave` and join again",
     }
 }

@@ -4,8 +4,10 @@ use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use pki::files::{CERTIFICATE_MODE, CHAIN_FILE, KEY_FILE, KEY_MODE, NodeCredentials, ROOT_FILE};
-use pki::{NodeChain, PrivateKeyPem};
+use pki::files::{
+    CERTIFICATE_MODE, CHAIN_FILE, CredentialsError, KEY_FILE, KEY_MODE, NodeCredentials, ROOT_FILE,
+};
+use pki::{ChainError, Identity, NodeChain, PrivateKeyPem};
 use storage::StateDir;
 use types::Timestamp;
 
@@ -130,8 +132,14 @@ impl StoredFiles {
     /// # Errors
     /// If they do not; an expired certificate among them.
     pub fn check(self, now: Timestamp) -> Result<NodeCredentials, NodeError> {
-        NodeCredentials::check(&self.roots, &self.chain, self.key, now)
-            .map_err(NodeError::Credentials)
+        let claimed = self.claimed();
+        let checked = NodeCredentials::check(&self.roots, &self.chain, self.key, now);
+        checked.map_err(|error| match (error, claimed) {
+            (CredentialsError::Refused(ChainError::Clock(_)), Some(claimed)) => {
+                out_of_time(&claimed, now)
+            }
+            (error, _) => NodeError::Credentials(error),
+        })
     }
 
     /// The same for a certificate that may have expired: the moment of its own end stands in for
@@ -146,7 +154,22 @@ impl StoredFiles {
     }
 
     /// Who the chain says this node is, without checking it.
-    pub fn claimed(&self) -> Option<pki::Identity> {
+    pub fn claimed(&self) -> Option<Identity> {
         NodeChain::parse(&self.chain).ok()?.claimed_identity().ok()
+    }
+}
+
+/// A certificate whose time this is not, with both times.
+fn out_of_time(claimed: &Identity, now: Timestamp) -> NodeError {
+    let shown = crate::skew::shown;
+    match now < claimed.not_before {
+        true => NodeError::NotYetValid {
+            begin: shown(claimed.not_before),
+            now: shown(now),
+        },
+        false => NodeError::Expired {
+            end: shown(claimed.not_after),
+            now: shown(now),
+        },
     }
 }

@@ -215,7 +215,7 @@ async fn an_expired_manager_says_so_and_goes_on_when_it_is_told_that_it_is_alone
     cluster.first.stop().await;
     expire(&cluster.first, &cluster, &root_key);
     let error = cluster.first.fails(run(false)).await;
-    assert_says(&error, &["expired", "--force-new-cluster"]);
+    assert_says(&error, &["expired at", "--force-new-cluster"]);
     let ready = cluster.first.start(run(true)).await;
     assert_eq!(ready.node_id, cluster.ready.node_id);
     cluster.first.stop().await;
