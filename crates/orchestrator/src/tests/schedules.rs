@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use types::options::{Concurrency, MissedRuns, Schedule};
-use types::{ServiceMode, ServiceSpec, TaskState, Timestamp};
+use types::{NodeState, ServiceMode, ServiceSpec, TaskState, Timestamp};
 
 use super::cluster::{Behaviour, Cluster, set_image, spec};
-use crate::{ON_TIME_MAX, next_run};
+use crate::{ON_TIME_MAX, SlotKey, next_run};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
@@ -288,7 +288,7 @@ fn a_clock_that_is_behind_repeats_no_run() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn leader_changes_neither_skip_nor_double_a_run(
@@ -326,5 +326,86 @@ proptest! {
         prop_assert!(c.plan().steps.is_empty());
         c.change_leader();
         prop_assert!(c.plan().steps.is_empty());
+    }
+
+    #[test]
+    fn runs_complete_exactly_whatever_happens_to_nodes_tasks_and_leaders(
+        concurrency in prop::sample::select(vec![
+            Concurrency::Allow, Concurrency::Forbid, Concurrency::Replace,
+        ]),
+        global in any::<bool>(),
+        limit in -1..3i64,
+        events in prop::collection::vec((0..8u8, 0..3usize, 1..40u64), 5..40),
+    ) {
+        let mut spec = job("* * * * *", |s| {
+            s.concurrency = concurrency;
+            s.history = 100;
+        });
+        if global {
+            spec.mode = ServiceMode::GlobalJob;
+        }
+        let mut c = cluster(spec, Behaviour::Runs);
+        c.add_node();
+        c.set_history(limit);
+        if concurrency == Concurrency::Allow {
+            c.expect_runs_side_by_side();
+        }
+        for (event, which, secs) in events {
+            happen(&mut c, event, which);
+            c.run(Duration::from_secs(secs));
+            check_concurrency(&c, global);
+        }
+        for node in 0..3 {
+            c.set_node_state(node, NodeState::Ready);
+        }
+        c.images.insert("v1".to_owned(), Behaviour::Completes);
+        c.run(3 * MINUTE);
+        check_completions(&c, concurrency, 3);
+    }
+}
+
+fn happen(c: &mut Cluster, event: u8, which: usize) {
+    let behave = |c: &mut Cluster, behaviour| _ = c.images.insert("v1".to_owned(), behaviour);
+    match event {
+        0 => behave(c, Behaviour::Completes),
+        1 => behave(c, Behaviour::Runs),
+        2 => behave(c, Behaviour::Crashes),
+        3 => c.set_node_state(which, NodeState::Down),
+        4 => c.set_node_state(which, NodeState::Ready),
+        5 => c.update(|s| s.task.force_update += 1),
+        6 => c.change_leader(),
+        _ => {
+            let running = c.in_state(TaskState::Running);
+            if let Some(id) = running.get(which).map(|t| t.id) {
+                c.fail(id);
+            }
+        }
+    }
+}
+
+/// No run has more tasks that are meant to run than it may have at a time.
+fn check_concurrency(c: &Cluster, global: bool) {
+    let mut live: BTreeMap<u64, usize> = BTreeMap::new();
+    for task in c.tasks().iter().filter(|t| t.is_runnable()) {
+        *live.entry(task.job_iteration.unwrap()).or_default() += 1;
+    }
+    let most = if global { 3 } else { 2 };
+    assert!(live.values().all(|n| *n <= most), "{live:?}");
+}
+
+/// Each slot of a run completed once; where runs go on beside one another, each of them is whole (a
+/// node that was away during an earlier run of a global job had no part in it).
+fn check_completions(c: &Cluster, concurrency: Concurrency, slots: usize) {
+    let mut done: BTreeMap<(u64, SlotKey), usize> = BTreeMap::new();
+    for task in c.in_state(TaskState::Complete) {
+        let run = task.job_iteration.unwrap();
+        *done.entry((run, SlotKey::of(task))).or_default() += 1;
+    }
+    assert!(done.values().all(|n| *n == 1), "{done:?}");
+    let whole = |run| done.keys().filter(|(r, _)| *r == run).count() == slots;
+    assert!(whole(iteration(c)), "{done:?}");
+    let is_global = c.get().spec.mode.is_global();
+    if concurrency == Concurrency::Allow && !is_global {
+        assert!((1..=iteration(c)).all(whole), "{done:?}");
     }
 }
