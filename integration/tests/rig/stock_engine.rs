@@ -312,3 +312,39 @@ fn an_engine_outlives_a_leader_its_own_end_and_its_certificate() -> anyhow::Resu
     assert_eq!(count_on(&tasks, &engine.name), 3, "{tasks:?}");
     Ok(())
 }
+
+#[test]
+fn an_engine_that_is_asked_to_renews_its_certificate_and_its_containers_do_not_notice()
+-> anyhow::Result<()> {
+    let Some(mut cluster) = prepared(2)? else {
+        return Ok(());
+    };
+    cluster.form(1, 0)?;
+    let engine = worker(&cluster, 0, 2)?;
+    create(&cluster, &engine, "steady", &["--replicas=2"], "sleep 900")?;
+    let tasks = cluster.wait_running(0, "steady", 2, SOON)?;
+    let running = cluster.rig()?.containers(engine.host, "steady")?;
+
+    let dir = cluster.rig()?.engine_dir(engine.host)?;
+    let file = dir.join("swarm/certificates/swarm-node.crt");
+    let old = std::fs::read(&file).with_context(|| file.display().to_string())?;
+    let start = Instant::now();
+    cluster.ctl_ok(0, &["node", "rotate-certificate", &engine.name])?;
+    cluster.wait("the engine to use a new certificate", SOON, |_| {
+        Ok((std::fs::read(&file)? != old).then_some(()))
+    })?;
+    eprintln!(
+        "the engine has its new certificate after {:.2} s",
+        start.elapsed().as_secs_f64()
+    );
+    cluster.ctl_ok(
+        0,
+        &["service", "scale", "--quiet", "--timeout=60s", "steady=3"],
+    )?;
+    let after = cluster.wait_running(0, "steady", 3, SOON)?;
+    let kept = |task: &&integration::TaskRow| after.iter().any(|t| t.id == task.id);
+    assert_eq!(tasks.iter().filter(kept).count(), 2, "{after:?}");
+    let still = cluster.rig()?.containers(engine.host, "steady")?;
+    assert!(running.iter().all(|name| still.contains(name)), "{still:?}");
+    Ok(())
+}
