@@ -1,10 +1,12 @@
 //! The one place where a manager reads the clock of its machine.
 //!
 //! Certificates are signed by the machine's clock. What the tables wait for (restart delays,
-//! heartbeats) goes by a [`Steady`] clock, which does not follow when the machine's clock is set.
+//! heartbeats) goes by a [`Steady`] clock, which does not follow when the machine's clock is set
+//! and is the runtime's, so that it can be simulated.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use tokio::time::Instant;
 use types::Timestamp;
 
 /// The present moment.

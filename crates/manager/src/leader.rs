@@ -11,7 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use consensus::{Membership, RaftId, Role};
 use replica::{Handle, ProposeError, Status};
-use tokio::sync::{mpsc, watch};
+use tokio::runtime::Handle as Runtime;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use types::NodeId;
@@ -161,8 +162,11 @@ impl Leader {
         proposals: mpsc::Sender<Proposal>,
     ) {
         let (ledger, make) = (self.ledger.clone(), self.stages.clone());
-        parts.spawn_blocking(move || {
-            pipeline::run(&ledger, reign, &*make, &proposals);
+        parts.spawn(async move {
+            on_a_thread("pipeline", move || {
+                pipeline::run(&ledger, reign, &*make, &proposals);
+            })
+            .await;
             "pipeline"
         });
         // Calls are taken from now on, so that an agent that comes early is not turned away.
@@ -188,6 +192,27 @@ impl Leader {
             promote_learners(handle).await;
             "promotion of learners"
         });
+    }
+}
+
+/// Does work on a thread of its own and waits for its end. The runtime's threads for blocking work
+/// are for what is over soon; this lasts as long as a reign.
+async fn on_a_thread(name: &str, work: impl FnOnce() + Send + 'static) {
+    let (done, ended) = oneshot::channel::<()>();
+    let runtime = Runtime::current();
+    let body = move || {
+        // The work goes by the runtime's clock.
+        let _context = runtime.enter();
+        work();
+        drop(done);
+    };
+    match std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+    {
+        // Nothing is ever sent: the end of the channel is the end of the work, by a panic too.
+        Ok(_) => drop(ended.await),
+        Err(error) => tracing::error!(%error, name, "no thread could be started"),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use consensus::{Member, Membership, RaftId, Removal};
 use replica::net::{Dial, DialError, GrpcPeers, Identity, RaftService};
-use replica::{Config, Handle, Replica, Status, Stopped, Storage};
+use replica::{Config, Handle, Replica, Status, Stopped, Storage, Threads};
 use store::State;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -206,7 +206,10 @@ fn start_replica(
     machine: Machine,
     peers: Arc<GrpcPeers>,
 ) -> Result<Handle, StartError> {
-    let settings = Config::new(id, SystemEntropy.next_u64());
+    let mut settings = Config::new(id, SystemEntropy.next_u64());
+    if config.credentials.is_simulated() {
+        settings.threads = Threads::Callers;
+    }
     let storage = Storage::open(&config.raft_dir, id)?;
     let found = matches!(config.origin, Origin::Found(_) | Origin::Resume(Some(_)));
     let founder = Member {

@@ -4,10 +4,9 @@
 //! because the head's feed is handed to every stage before it plans. What is proposed becomes
 //! visible outside (to agents and API clients) only when it is committed.
 
-use std::time::Instant;
-
 use store::{Change, Plan, Resume, State};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use types::{Entropy, Timestamp};
 
 use crate::clock::Steady;

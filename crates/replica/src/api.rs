@@ -60,6 +60,19 @@ pub struct Config {
     pub snapshot_bytes: u64,
     /// Time between two ticks. Only tests change it.
     pub tick: Duration,
+    /// Where it works. Only simulations change it.
+    pub threads: Threads,
+}
+
+/// Where a replica does its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Threads {
+    /// On threads of its own: one for consensus, one for the log, one for the state machine.
+    #[default]
+    Own,
+    /// On the runtime that starts it, in its time and one thing after the other: the same inputs
+    /// in the same order give the same outputs. A write to the log holds everything up.
+    Callers,
 }
 
 impl Config {
@@ -72,6 +85,7 @@ impl Config {
             // Four files of the log: recovery reads them in well under a second.
             snapshot_bytes: 64 << 20,
             tick: Duration::from_millis(consensus::TICK_MS),
+            threads: Threads::Own,
         }
     }
 }

@@ -36,25 +36,44 @@ impl<S: StateMachine> ApplyThread<S> {
     /// Runs until the tasks end.
     pub(crate) fn run(mut self) {
         while let Ok(task) = self.tasks.recv() {
-            match task {
-                ApplyTask::Apply(work) => {
-                    if let Err(e) = self.apply(work) {
-                        self.events.send(Event::Failed {
-                            disk: false,
-                            detail: e.to_string(),
-                        });
-                        return;
-                    }
-                }
-                ApplyTask::Capture => {
-                    let source = self.machine.capture();
-                    self.events.send(Event::Captured {
-                        index: self.applied,
-                        source,
-                    });
-                }
+            if !self.work(task) {
+                return;
             }
         }
+    }
+
+    /// Does what waits and returns. After a failure nothing is done any more.
+    pub(crate) fn run_waiting(&mut self) {
+        while let Ok(task) = self.tasks.try_recv() {
+            if !self.work(task) {
+                // An end without a sender: whatever comes is never looked at.
+                self.tasks = std::sync::mpsc::channel().1;
+                return;
+            }
+        }
+    }
+
+    /// Returns whether it can go on.
+    fn work(&mut self, task: ApplyTask) -> bool {
+        match task {
+            ApplyTask::Apply(work) => {
+                if let Err(e) = self.apply(work) {
+                    self.events.send(Event::Failed {
+                        disk: false,
+                        detail: e.to_string(),
+                    });
+                    return false;
+                }
+            }
+            ApplyTask::Capture => {
+                let source = self.machine.capture();
+                self.events.send(Event::Captured {
+                    index: self.applied,
+                    source,
+                });
+            }
+        }
+        true
     }
 
     fn apply(&mut self, work: Vec<(Apply, Option<Done>)>) -> Result<(), RestoreError> {

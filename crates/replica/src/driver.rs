@@ -76,6 +76,8 @@ pub(crate) struct Driver {
     pub(crate) applied: u64,
     pub(crate) handed_out: u64,
     pub(crate) ticks: u64,
+    /// Does what waits for the log and the state machine, where they have no threads.
+    pub(crate) inline: Option<Box<dyn FnMut() + Send>>,
 }
 
 /// Why the loop ended.
@@ -251,7 +253,8 @@ impl Driver {
                 // Nothing but this very event stands between the applied index and the capture.
                 Some(meta) if meta.index == index => {
                     let (store, keep) = (self.snapshots.clone(), self.config.retention.keep_snapshots);
-                    snapshotter::write(store, meta, source, keep, self.events.clone());
+                    let (events, threads) = (self.events.clone(), self.config.threads);
+                    snapshotter::write((store, keep), meta, source, events, threads);
                 }
                 _ => self.policy.finished(false, Instant::now()),
             },
@@ -354,6 +357,9 @@ impl Driver {
                 self.policy.want();
                 self.maybe_snapshot();
             }
+        }
+        if let Some(work) = &mut self.inline {
+            work();
         }
         self.publish();
         Ok(())

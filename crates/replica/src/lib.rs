@@ -32,8 +32,9 @@ mod requests;
 mod snapshotter;
 
 pub use api::{
-    Applied, ChangeError, Config, Disk, ProposeError, ReadError, RestoreError, Retention,
-    SnapshotSource, StateMachine, Status, Stopped,
+    Applied, ChangeError, Config, Disk, ProposeError, ReadError, RestoreError, Retention, SnapshotSource,
+    StateMachine, Status, Stopped,
+    Threads,
 };
 pub use handle::{Closed, Handle, PeerReports};
 pub use peers::Peers;

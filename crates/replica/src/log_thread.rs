@@ -65,18 +65,34 @@ impl LogThread {
         let mut next = None;
         self.look_at_disk();
         while let Some(task) = next.take().or_else(|| self.wait()) {
-            let done = match task {
-                LogTask::Persist(mut persist) => {
-                    next = self.join(&mut persist);
-                    self.persist(persist)
-                }
-                LogTask::Truncate { mark, keep_from } => self.truncate(mark, keep_from),
-            };
-            if done.is_err() {
+            if self.work(task, &mut next).is_err() {
                 return;
             }
-            self.look_at_disk();
         }
+    }
+
+    /// Does what waits and returns. After a failure nothing is done any more.
+    pub(crate) fn run_waiting(&mut self) {
+        let mut next = None;
+        while let Some(task) = next.take().or_else(|| self.tasks.try_recv().ok()) {
+            if self.work(task, &mut next).is_err() {
+                // An end without a sender: whatever comes is never looked at.
+                self.tasks = std::sync::mpsc::channel().1;
+                return;
+            }
+        }
+    }
+
+    fn work(&mut self, task: LogTask, next: &mut Option<LogTask>) -> Result<(), End> {
+        match task {
+            LogTask::Persist(mut persist) => {
+                *next = self.join(&mut persist);
+                self.persist(persist)?;
+            }
+            LogTask::Truncate { mark, keep_from } => self.truncate(mark, keep_from)?,
+        }
+        self.look_at_disk();
+        Ok(())
     }
 
     /// The next task, looking at a full disk meanwhile; `None` at the end.

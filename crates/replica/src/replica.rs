@@ -17,7 +17,7 @@ use storage::{
 };
 use tokio::sync::{mpsc, watch};
 
-use crate::api::{Config, Disk, RestoreError, StateMachine, Status};
+use crate::api::{Config, Disk, RestoreError, StateMachine, Status, Threads};
 use crate::apply_thread::{self, ApplyThread};
 use crate::driver::{Driver, Failure, Inbox};
 use crate::events::{self, Event, EventSender};
@@ -314,24 +314,34 @@ fn run<S: StateMachine>(
 
     let gauge = DiskGauge::default();
     let (log_tasks, tasks) = std_mpsc::channel();
-    let log_thread = LogThread {
+    let mut log_thread = LogThread {
         log,
         tasks,
         events: events.clone(),
         gauge: gauge.clone(),
     };
     let (apply_tasks, tasks) = std_mpsc::channel();
-    let apply_thread = ApplyThread {
+    let mut apply_thread = ApplyThread {
         machine,
         applied,
         tasks,
         events: events.clone(),
         snapshots: snapshots.clone(),
     };
-    let threads = vec![
-        spawn("raft-log", &events, move || log_thread.run())?,
-        spawn("raft-apply", &events, move || apply_thread.run())?,
-    ];
+    let (threads, inline): (_, Option<Box<dyn FnMut() + Send>>) = match config.threads {
+        Threads::Own => {
+            let log = spawn("raft-log", &events, move || log_thread.run())?;
+            let apply = spawn("raft-apply", &events, move || apply_thread.run())?;
+            (vec![log, apply], None)
+        }
+        Threads::Callers => {
+            let work = move || {
+                log_thread.run_waiting();
+                apply_thread.run_waiting();
+            };
+            (Vec::new(), Some(Box::new(work)))
+        }
+    };
     let driver = Driver {
         policy: SnapshotPolicy::new(&config),
         requests: Requests::default(),
@@ -340,6 +350,7 @@ fn run<S: StateMachine>(
         apply: apply_tasks,
         handed_out: applied,
         ticks: 0,
+        inline,
         config,
         consensus,
         peers,
@@ -384,8 +395,17 @@ fn entrance(
     (handle, inbox)
 }
 
-/// Starts the raft thread.
+/// Starts the raft thread, or a task where there are no threads.
 fn drive(driver: Driver, inbox: Inbox, threads: Vec<JoinHandle<()>>) -> Result<(), StartError> {
+    if driver.config.threads == Threads::Callers {
+        let (mut driver, mut inbox) = (driver, inbox);
+        tokio::spawn(async move {
+            let ended = driver.run(&mut inbox).await;
+            drop(inbox);
+            driver.finish(ended, threads);
+        });
+        return Ok(());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;

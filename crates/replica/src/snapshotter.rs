@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use consensus::SnapshotMeta;
 use storage::{SnapshotError, SnapshotInfo, SnapshotStore};
 
-use crate::api::{Config, SnapshotSource};
+use crate::api::{Config, SnapshotSource, Threads};
 use crate::events::{Event, EventSender};
 
 /// How long after a failure (most likely a full disk) the next try comes.
@@ -90,28 +90,32 @@ impl SnapshotPolicy {
     }
 }
 
-/// Writes a captured state on a thread of its own and prunes older files.
+/// Writes a captured state, on a thread of its own if there are threads, and prunes older files
+/// down to the number that is to be kept.
 pub(crate) fn write(
-    store: SnapshotStore,
+    (store, keep): (SnapshotStore, usize),
     meta: SnapshotMeta,
     source: Box<dyn SnapshotSource>,
-    keep: usize,
     events: EventSender,
+    threads: Threads,
 ) {
-    let thread_events = events.clone();
-    let thread_meta = meta.clone();
+    let (written_meta, written_events) = (meta.clone(), events.clone());
+    let work = move || {
+        let (meta, events) = (written_meta, written_events);
+        let result = write_file(&store, meta.clone(), source.as_ref());
+        if result.is_ok()
+            && let Err(e) = store.prune(keep)
+        {
+            tracing::warn!(error = %e, "old snapshots could not be removed");
+        }
+        events.send(Event::Written { meta, result });
+    };
+    if threads == Threads::Callers {
+        return work();
+    }
     let spawned = thread::Builder::new()
         .name("raft-snapshot".to_owned())
-        .spawn(move || {
-            let (meta, events) = (thread_meta, thread_events);
-            let result = write_file(&store, meta.clone(), source.as_ref());
-            if result.is_ok()
-                && let Err(e) = store.prune(keep)
-            {
-                tracing::warn!(error = %e, "old snapshots could not be removed");
-            }
-            events.send(Event::Written { meta, result });
-        });
+        .spawn(work);
     if let Err(source) = spawned {
         let error = SnapshotError::Io {
             action: "write",

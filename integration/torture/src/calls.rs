@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use linearizability::models::{ObjectsInput, ObjectsOutput, Seen};
+use store::{Image, ImageItem, Object, State};
 use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -20,7 +21,7 @@ const VALUE: &str = "value";
 
 /// How a call ended.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub enum Answer {
     /// With this.
     Known(ObjectsOutput),
     /// It may have happened or not.
@@ -28,7 +29,7 @@ pub(crate) enum Answer {
 }
 
 /// A client of one manager.
-pub(crate) struct Caller {
+pub struct Caller {
     control: ControlClient<Channel>,
     /// Marks the processes of this cluster's tasks.
     mark: String,
@@ -36,15 +37,20 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// Connects to a manager's control socket, `None` if nobody answers there.
-    pub(crate) async fn connect(socket: &Path, mark: &str) -> Option<Self> {
+    pub async fn connect(socket: &Path, mark: &str) -> Option<Self> {
         let channel = timeout(CALL_TIME_MAX, transport::connect_local(socket)).await;
-        let control = ControlClient::new(channel.ok()?.ok()?);
+        Some(Self::over(channel.ok()?.ok()?, mark))
+    }
+
+    /// Calls through a channel.
+    pub fn over(channel: Channel, mark: &str) -> Self {
+        let control = ControlClient::new(channel);
         let mark = mark.to_owned();
-        Some(Self { control, mark })
+        Self { control, mark }
     }
 
     /// Does what is asked and says what came of it.
-    pub(crate) async fn call(&mut self, kind: Kind, input: &ObjectsInput) -> Answer {
+    pub async fn call(&mut self, kind: Kind, input: &ObjectsInput) -> Answer {
         let done = timeout(CALL_TIME_MAX, self.send(kind, input)).await;
         match done {
             Err(_) => Answer::Unknown("no answer in time".to_owned()),
@@ -133,11 +139,10 @@ impl Caller {
     }
 
     /// What has a name, or all that there is if the name is empty; with their names.
-    pub(crate) async fn list(
-        &mut self,
-        kind: Kind,
-        name: &str,
-    ) -> Result<Vec<(String, Seen)>, Status> {
+    ///
+    /// # Errors
+    /// As the manager answers.
+    pub async fn list(&mut self, kind: Kind, name: &str) -> Result<Vec<(String, Seen)>, Status> {
         let names: Vec<_> = [name.to_owned()]
             .into_iter()
             .filter(|n| !n.is_empty())
@@ -200,10 +205,39 @@ impl Caller {
         }
     }
 
+    /// The tables as the manager tells them: nodes, services and tasks.
+    ///
+    /// # Errors
+    /// If it does not answer, or with what nobody can read.
+    pub async fn tables(&mut self) -> anyhow::Result<State> {
+        let control = &mut self.control;
+        let request = api::ListNodesRequest::default();
+        let nodes = control.list_nodes(request).await?.into_inner().nodes;
+        let request = api::ListServicesRequest::default();
+        let services = control.list_services(request).await?.into_inner().services;
+        let request = api::ListTasksRequest::default();
+        let tasks = control.list_tasks(request).await?.into_inner().tasks;
+        let mut image = Image::new();
+        for node in nodes {
+            image.add(item(types::Node::try_from(node)?))?;
+        }
+        for service in services {
+            image.add(item(types::Service::try_from(service)?))?;
+        }
+        for task in tasks {
+            image.add(item(types::Task::try_from(task)?))?;
+        }
+        Ok(image.finish(1))
+    }
+
     /// The control API itself.
-    pub(crate) fn control(&mut self) -> &mut ControlClient<Channel> {
+    pub fn control(&mut self) -> &mut ControlClient<Channel> {
         &mut self.control
     }
+}
+
+fn item(object: impl Into<Object>) -> ImageItem {
+    ImageItem::Object(object.into())
 }
 
 fn config(name: &str, value: &str) -> api::ConfigSpec {

@@ -30,9 +30,12 @@ use integration::{Binaries, wait_for};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use calls::{Answer, Caller};
+pub use dice::Dice;
+pub use record::{Call, Kind};
+
 use client::{Client, Scene};
-use dice::Dice;
-use record::{Kind, Record};
+use record::Record;
 use stage::{Remedy, Stage};
 
 /// Clients that work on configs.

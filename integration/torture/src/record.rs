@@ -10,11 +10,11 @@ use linearizability::models::{Objects, ObjectsInput, ObjectsOutput, Touch};
 use linearizability::{Model, Operation};
 
 /// A call of a client.
-pub(crate) type Call = Operation<ObjectsInput, ObjectsOutput>;
+pub type Call = Operation<ObjectsInput, ObjectsOutput>;
 
 /// Which objects a call was about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Configs: only clients change them.
     Config,
     /// Services: the cluster writes the progress of updates into them.
@@ -31,7 +31,8 @@ pub(crate) struct Record {
 }
 
 impl Kind {
-    pub(crate) fn model(self) -> Objects {
+    /// What objects of this kind are.
+    pub fn model(self) -> Objects {
         let touch = match self {
             Self::Config => Touch::OnlyClients,
             Self::Service => Touch::ClusterToo,

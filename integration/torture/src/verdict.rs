@@ -9,10 +9,9 @@ use integration::TaskProcess;
 use invariants::{as_desired, history_is_bounded};
 use linearizability::models::{ObjectsInput, ObjectsOutput};
 use linearizability::{CONFIGURATIONS_MAX, Outcome, check};
-use store::{Image, ImageItem, Object, State};
+use store::State;
 use tokio::time::timeout;
 use types::TaskState;
-use wire::api;
 
 use crate::calls::Caller;
 use crate::client::Scene;
@@ -70,36 +69,12 @@ fn state(stage: &Stage, scene: &Scene, via: usize) -> anyhow::Result<State> {
         let socket = &scene.sockets[via];
         let caller = Caller::connect(socket, &scene.mark).await;
         let mut caller = caller.context("nobody answers")?;
-        let control = caller.control();
-        let request = api::ListNodesRequest::default();
-        let nodes = control.list_nodes(request).await?.into_inner().nodes;
-        let request = api::ListServicesRequest::default();
-        let services = control.list_services(request).await?.into_inner().services;
-        let request = api::ListTasksRequest::default();
-        let tasks = control.list_tasks(request).await?.into_inner().tasks;
-        anyhow::Ok((nodes, services, tasks))
+        caller.tables().await
     };
     let asked = stage
         .runtime()
         .block_on(async { timeout(ASK_TIME_MAX, asked).await });
-    let (nodes, services, tasks) = asked.context("no answer in time")??;
-    let mut image = Image::new();
-    for node in nodes {
-        image.add(ImageItem::Object(Object::from(types::Node::try_from(
-            node,
-        )?)))?;
-    }
-    for service in services {
-        image.add(ImageItem::Object(Object::from(types::Service::try_from(
-            service,
-        )?)))?;
-    }
-    for task in tasks {
-        image.add(ImageItem::Object(Object::from(types::Task::try_from(
-            task,
-        )?)))?;
-    }
-    Ok(image.finish(1))
+    asked.context("no answer in time")?
 }
 
 /// The processes are the tasks that run, each once.

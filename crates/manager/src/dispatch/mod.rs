@@ -8,7 +8,6 @@ mod rpc;
 mod streams;
 
 use std::sync::{Arc, RwLock};
-use std::time::Instant;
 
 use consensus::Membership;
 use dispatcher::{
@@ -19,6 +18,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use store::State;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tonic::Status;
 use types::node::NodeDescription;
 use types::{NodeId, TaskId, TaskStatus};
@@ -401,7 +401,7 @@ async fn settle(batch: BatchId, proposals: Option<Vec<Proposal>>) -> (BatchId, O
 
 async fn sleep_until(at: Option<Instant>) {
     match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
+        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

@@ -1,0 +1,36 @@
+//! Seeds of the shell over a simulated network: `SHELL_SEEDS=n SHELL_SEED=first` for others.
+
+/// Seeds of each change.
+const SEEDS: u64 = 20;
+
+fn setting(name: &str, otherwise: u64) -> u64 {
+    let given = std::env::var(name).ok().and_then(|text| text.parse().ok());
+    given.unwrap_or(otherwise)
+}
+
+/// Seeds that run at the same time; a simulation takes one thread.
+const AT_A_TIME: u64 = 2;
+
+#[test]
+fn clusters_over_a_simulated_network_do_what_they_promise() -> anyhow::Result<()> {
+    let first = setting("SHELL_SEED", 1);
+    let end = first + setting("SHELL_SEEDS", SEEDS);
+    let share = |offset: u64| -> anyhow::Result<()> {
+        for seed in (first + offset..end).step_by(AT_A_TIME as usize) {
+            let begin = std::time::Instant::now();
+            let report = shell_sim::run(seed)?;
+            eprintln!("{report}, {:.1} s real", begin.elapsed().as_secs_f64());
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_A_TIME)
+            .map(|offset| scope.spawn(move || share(offset)))
+            .collect();
+        threads.into_iter().try_for_each(|thread| {
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    })
+}
