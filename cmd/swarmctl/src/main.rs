@@ -13,7 +13,6 @@ mod payload;
 mod registry;
 mod resolve;
 mod service;
-mod show;
 mod spec;
 mod task;
 mod version;
@@ -22,7 +21,7 @@ mod wait;
 use std::process::ExitCode;
 
 use clap::Parser;
-use docker_cli::parse;
+use docker_cli::{parse, show};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use store::State;
 use types::node::{Availability, Membership};
-use types::service::{FailureAction, UpdateState};
+use types::service::UpdateState;
 use types::{Node, NodeId, NodeState, Service, ServiceMode, Task, TaskState, defaults};
 use wire::{api, swarm::v1 as pb};
 
@@ -97,15 +97,10 @@ fn failure(service: &Service, phase: pb::service_progress::Phase) -> String {
             "its tasks ended and its restart policy allows no more attempts".to_owned()
         }
         (Phase::Converged, Some(update)) if update.state == UpdateState::RollbackCompleted => {
-            let asked = update.message.contains("manually");
-            let by_failure = service
-                .spec
-                .update
-                .is_some_and(|u| u.failure_action == FailureAction::Rollback && !asked);
-            if by_failure {
-                "the update failed and was rolled back".into()
-            } else {
-                String::new()
+            // One that somebody asked for keeps the spec it came from; one that failed is forgotten.
+            match service.previous_spec {
+                None => "the update failed and was rolled back".into(),
+                Some(_) => String::new(),
             }
         }
         _ => String::new(),
@@ -366,6 +361,21 @@ mod tests {
         };
         state.apply(&transaction).unwrap();
         of(&state, id, 0)
+    }
+
+    #[test]
+    fn a_rollback_that_nobody_asked_for_is_told_whatever_the_old_spec_does_on_failure() {
+        let back = |asked: bool| {
+            shown_of(&[(TaskState::Running, TaskState::Running, "")], |s| {
+                s.previous_spec = asked.then(|| s.spec.clone());
+                s.update_status = Some(types::service::UpdateStatus {
+                    state: UpdateState::RollbackCompleted,
+                    ..Default::default()
+                });
+            })
+        };
+        assert_eq!(back(true).failure, "");
+        assert_eq!(back(false).failure, "the update failed and was rolled back");
     }
 
     #[test]

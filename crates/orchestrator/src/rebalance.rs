@@ -107,10 +107,15 @@ impl Rebalancer {
             return;
         }
         self.looked_at = now;
-        let mut rooms = BTreeMap::new();
+        let mut look = Look {
+            view,
+            now,
+            entropy,
+            rooms: BTreeMap::new(),
+            wake_at: None,
+        };
         if let Some((cluster, request)) = work.request {
-            let step = self.go_on(view, now, cluster, request, &mut rooms, entropy);
-            plan.steps.extend(step);
+            plan.steps.extend(look.go_on(cluster, request));
         }
         // What a request is about, it is about alone: a slot is moved once.
         let asked = work.request.map(|(_, request)| request.service);
@@ -121,35 +126,38 @@ impl Rebalancer {
             moves_max: AUTO_MOVES_MAX,
         };
         for found in &planner::plan(view, &scope, now).moves {
-            let step = self.make(view, now, found, &mut rooms, entropy);
-            plan.steps.extend(step);
+            plan.steps.extend(look.make(found));
         }
+        self.wake_at = look.wake_at;
     }
+}
 
+/// One look at what there is to level.
+struct Look<'a> {
+    view: &'a State,
+    now: Timestamp,
+    entropy: &'a mut dyn Entropy,
+    rooms: BTreeMap<ServiceId, Room>,
+    wake_at: Option<Timestamp>,
+}
+
+impl Look<'_> {
     /// Makes the moves of a request that may be made now, and counts them; or ends it.
-    fn go_on(
-        &mut self,
-        view: &State,
-        now: Timestamp,
-        cluster: &Cluster,
-        request: Rebalancing,
-        rooms: &mut BTreeMap<ServiceId, Room>,
-        entropy: &mut dyn Entropy,
-    ) -> Option<Step> {
-        let outlook = planner::plan(view, &scope_of(&request), now);
+    fn go_on(&mut self, cluster: &Cluster, request: Rebalancing) -> Option<Step> {
+        let outlook = planner::plan(self.view, &scope_of(&request), self.now);
         let mut step = Step::default();
         let mut made = 0;
         for found in &outlook.moves {
-            if let Some(replaced) = self.make(view, now, found, rooms, entropy) {
+            if let Some(replaced) = self.make(found) {
                 step.guards.extend(replaced.guards);
                 step.actions.extend(replaced.actions);
                 made += 1;
             }
         }
         let idle_until = cluster.meta.updated_at.plus(REQUEST_IDLE_MAX);
-        let left = (made > 0 || !outlook.moves.is_empty()) && idle_until > now;
-        let settles_at = self.settling(view, now, &request);
-        if made == 0 && (left || settles_at.is_some()) {
+        let blocked = !outlook.moves.is_empty() && idle_until > self.now;
+        let settles_at = self.settling(&request);
+        if made == 0 && (blocked || settles_at.is_some()) {
             self.wake(idle_until);
             settles_at.into_iter().for_each(|at| self.wake(at));
             return None;
@@ -164,49 +172,42 @@ impl Rebalancer {
     }
 
     /// Until when to wait for tasks that were made since the request and do not run yet.
-    fn settling(&self, view: &State, now: Timestamp, request: &Rebalancing) -> Option<Timestamp> {
+    fn settling(&self, request: &Rebalancing) -> Option<Timestamp> {
         let in_scope = |id| request.service.is_none_or(|only| only == id);
-        let fresh = view.tasks().iter().filter(|t| {
+        let fresh = self.view.tasks().iter().filter(|t| {
             t.is_runnable()
                 && t.status.state < TaskState::Running
                 && t.meta.created_at >= request.asked_at
                 && t.service_id.is_some_and(in_scope)
         });
         let until = fresh.map(|t| t.meta.created_at.plus(REQUEST_IDLE_MAX));
-        until.max().filter(|at| *at > now)
+        until.max().filter(|at| *at > self.now)
     }
 
     /// The step that makes a move, if its service allows one more now.
-    fn make(
-        &mut self,
-        view: &State,
-        now: Timestamp,
-        found: &Move,
-        rooms: &mut BTreeMap<ServiceId, Room>,
-        entropy: &mut dyn Entropy,
-    ) -> Option<Step> {
-        let service = view.services().get(found.service)?;
-        let ground = Ground::new(view, service, now);
-        let room = rooms.entry(service.id).or_insert_with(|| Room::of(&ground));
+    fn make(&mut self, found: &Move) -> Option<Step> {
+        let service = self.view.services().get(found.service)?;
+        let ground = Ground::new(self.view, service, self.now);
+        let room = self.rooms.entry(service.id);
+        let room = room.or_insert_with(|| Room::of(&ground));
         if room.moves == 0 {
-            if let Some(at) = room.settled_at {
-                self.wake(at);
-            }
+            let settled_at = room.settled_at;
+            settled_at.into_iter().for_each(|at| self.wake(at));
             return None;
         }
         let slot = Slot::read(&ground, SlotKey::Number(found.slot));
-        if slot
-            .newest()
-            .is_none_or(|t| t.id != found.task || ground.is_outdated(t))
-        {
+        let newest = slot.newest();
+        if newest.is_none_or(|t| t.id != found.task || ground.is_outdated(t)) {
             return None;
         }
         room.moves -= 1;
-        Some(update::replace(&ground, &slot, entropy))
+        Some(update::replace(&ground, &slot, self.entropy))
     }
 
     fn wake(&mut self, at: Timestamp) {
-        self.wake_at = Some(self.wake_at.map_or(at, |known| known.min(at)));
+        if at > self.now {
+            self.wake_at = Some(self.wake_at.map_or(at, |known| known.min(at)));
+        }
     }
 }
 

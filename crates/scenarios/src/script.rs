@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn recording_keeps_comments_and_a_recorded_script_agrees_with_itself() {
-        let text = "# two nodes\n> nodes 2\n> service create web replicas=2\n\n> wait 5s\n> spread web\n  wrong\n";
+        let text = "# two nodes\n> nodes 2\n> service create web replicas=2\n\n> wait 5s\n\
+                    > spread web\n  wrong\n";
         assert_eq!(run(text).len(), 1);
         let recorded = rewrite(text);
         assert!(recorded.starts_with("# two nodes\n> nodes 2\n"));

@@ -57,7 +57,10 @@ fn is_level(world: &World, shapes: &[Shape], overall: bool) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(24) })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(24)
+    })]
 
     #[test]
     fn moves_keep_the_availability_of_the_update_policy_and_end(

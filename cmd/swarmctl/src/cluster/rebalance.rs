@@ -73,7 +73,8 @@ pub async fn run(client: &Client, args: &RebalanceArgs) -> Result<()> {
     tokio::select! {
         ended = follow(client, request, all, &args.wait) => ended,
         _ = &mut interrupt => Err(CliError::NotConverged(
-            "interrupted: tasks go on being moved (`swarmctl cluster rebalance --stop` ends that)".into(),
+            "interrupted: tasks go on being moved (`swarmctl cluster rebalance --stop` ends that)"
+                .into(),
         )),
     }
 }
@@ -198,7 +199,10 @@ fn value(answer: &RebalanceResponse) -> Value {
             "ToNodeID": m.to_node_id, "ToHostname": m.to_hostname, "Reason": m.reason,
         })
     };
-    let skipped = |s: &SkippedService| json!({"ServiceID": s.service_id, "ServiceName": s.service_name, "Reason": s.reason});
+    let skipped = |s: &SkippedService| {
+        let (id, name) = (&s.service_id, &s.service_name);
+        json!({"ServiceID": id, "ServiceName": name, "Reason": s.reason})
+    };
     json!({
         "Moves": show::each(&answer.moves, step),
         "More": answer.more,

@@ -101,7 +101,8 @@ fn text(plan: &PlanServiceResponse) -> String {
     let name = &plan.service_name;
     let mut text = match plan.version {
         Some(version) => format!(
-            "service {name} at version {v} would be updated (--check-version {v} makes sure it is this one)\n",
+            "service {name} at version {v} would be updated \
+             (--check-version {v} makes sure it is this one)\n",
             v = version.index
         ),
         None => format!("service {name} would be created\n"),

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use clap::Args;
-use types::Timestamp;
 use types::meta::Labels;
 use types::options::{
     Concurrency, Dependency, MissedRuns, PRIORITY_MAX, Rebalance, Schedule, ServiceOptions,
 };
 use wire::api::ServiceSpec;
 
+pub use docker_cli::show::options::{next_run, read};
+
 use super::lists::{Edits, List};
 use super::mode;
 use crate::error::{CliError, Result};
-use crate::out::human;
 use crate::parse::scalar;
 
 /// The strategy of a service that takes the cluster's.
@@ -113,7 +113,8 @@ fn schedule(schedule: &mut Option<Schedule>, args: &OptionArgs, is_job: bool) ->
     match args.schedule.as_deref() {
         Some("" | NO_SCHEDULE) => *schedule = None,
         Some(cron) if !is_job => {
-            let why = "only jobs run by a schedule: create the service with --mode replicated-job or global-job";
+            let why = "only jobs run by a schedule: create the service with --mode replicated-job \
+                       or global-job";
             return Err(CliError::flag("schedule", cron, why));
         }
         Some(cron) => match schedule {
@@ -188,25 +189,4 @@ fn dependencies(known: &mut Vec<Dependency>, edits: &Edits) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The options that a spec's labels carry, and the labels that are the user's own. What cannot be
-/// read stays among the labels: the cluster may be newer than this program.
-pub fn read(spec: &ServiceSpec) -> (ServiceOptions, Labels) {
-    let labels = spec.annotations.as_ref().map(|a| a.labels.clone());
-    let mut own = labels.unwrap_or_default();
-    let whole = own.clone();
-    match ServiceOptions::take(&mut own) {
-        Ok(options) => (options, own),
-        Err(_) => (ServiceOptions::default(), whole),
-    }
-}
-
-/// When a service's job runs next, as its manager decides it; `None` if it has no schedule.
-pub fn next_run(service: &wire::api::Service, now: Timestamp) -> Option<Timestamp> {
-    let (options, _) = read(service.spec.as_ref()?);
-    let calendar = calendar::Calendar::of(options.schedule.as_ref()?).ok()?;
-    let job = service.job_status.as_ref();
-    let last = human::moment(job.and_then(|j| j.last_execution.as_ref()));
-    calendar.next_after(now.max(last))
 }

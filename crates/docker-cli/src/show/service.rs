@@ -8,9 +8,8 @@ use wire::api::{
     UpdateStatus,
 };
 
-use super::{Fields, annotations, begin, container, dashed, each, nanos, time};
+use super::{Fields, annotations, begin, container, dashed, each, nanos, options, time};
 use crate::out::human;
-use crate::spec::options;
 
 /// The whole object.
 pub fn service(service: &Service) -> Value {

@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod container;
 pub mod node;
+pub mod options;
 pub mod service;
 pub mod task;
 
