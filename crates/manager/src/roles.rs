@@ -62,10 +62,18 @@ pub async fn run(ledger: Arc<Ledger>, quorum: Arc<dyn Quorum>, own: NodeId) {
     let (mut state, mut cursor) = ledger.subscribe();
     loop {
         let members = quorum.members();
+        let mut moved = false;
         for duty in duties(&state, &members, own) {
-            if let Err(why) = fulfil(&ledger, &*quorum, &members, &duty).await {
-                tracing::warn!(?duty, %why, "a role change has to wait");
+            match fulfil(&ledger, &*quorum, &members, &duty).await {
+                Ok(()) => moved = true,
+                Err(why) => tracing::warn!(?duty, %why, "a role change has to wait"),
             }
+        }
+        if moved {
+            // What was done may be the ground of the next step, and leaving the log is no change
+            // of a node.
+            state = ledger.state();
+            continue;
         }
         let Some(newest) = next_of_interest(&mut cursor, &ledger).await else {
             return;
@@ -132,8 +140,13 @@ async fn set_role(ledger: &Ledger, id: NodeId, role: NodeRole) -> Result<(), Str
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Mutex, OnceLock, Weak};
+
     use super::*;
     use crate::ca::new_node;
+    use crate::ledger::{Log, Proposal, Reign};
+    use crate::quorum::{BoxFuture, Standing};
+    use bytes::Bytes;
     use store::{Action, Transaction};
     use types::node::{Availability, Certificate};
 
@@ -189,6 +202,89 @@ mod tests {
         assert_eq!(
             duties(&state, &[member(1), member(2)], id(1)),
             [Duty::StepDown]
+        );
+    }
+
+    /// A log that commits whatever is waited for.
+    #[derive(Default)]
+    struct Committing(OnceLock<Weak<Ledger>>);
+
+    impl Log for Arc<Committing> {
+        fn propose(&self, reign: Reign, _: Bytes) -> Proposal {
+            let ledger = self.0.get().and_then(Weak::upgrade).expect("a ledger");
+            Box::pin(async move {
+                ledger.apply(reign.term, || panic!("the leader does not decode its own"));
+                Ok(())
+            })
+        }
+    }
+
+    struct Members(Mutex<Vec<Member>>);
+
+    impl Quorum for Members {
+        fn members(&self) -> Vec<Member> {
+            self.0.lock().unwrap().clone()
+        }
+
+        fn standing(&self) -> Standing {
+            Standing::default()
+        }
+
+        fn join(&self, _: NodeId, _: String) -> BoxFuture<'_, Result<u64, String>> {
+            Box::pin(async { Err("nobody joins".into()) })
+        }
+
+        fn read_barrier(&self) -> BoxFuture<'_, Result<(), String>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn remove(&self, raft_id: u64) -> BoxFuture<'_, Result<(), String>> {
+            self.0.lock().unwrap().retain(|m| m.raft_id != raft_id);
+            Box::pin(async { Ok(()) })
+        }
+
+        fn transfer(&self, _: Option<u64>) -> BoxFuture<'_, Result<(), String>> {
+            Box::pin(async { Err("nobody takes it".into()) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_manager_that_has_left_the_log_is_a_worker_at_once_and_is_asked_for_its_certificate()
+    {
+        use NodeRole::{Manager, Worker};
+        let state = state(&[
+            (1, Manager, Manager),
+            (2, Manager, Worker),
+            (3, Manager, Manager),
+        ]);
+        let log = Arc::new(Committing::default());
+        let ledger = Ledger::new(state, Box::new(log.clone()), |_| Bytes::new());
+        assert!(log.0.set(Arc::downgrade(&ledger)).is_ok());
+        ledger.lead(Reign { term: 1, epoch: 1 });
+        let members = Members(Mutex::new(vec![member(1), member(2), member(3)]));
+        let (_, mut changes) = ledger.subscribe();
+        let demoted = async {
+            loop {
+                changes.next().await.expect("the ledger lives");
+                let node = ledger
+                    .state()
+                    .nodes()
+                    .get(id(2))
+                    .cloned()
+                    .expect("the node");
+                if node.role == Worker {
+                    return node.certificate.state;
+                }
+            }
+        };
+        let running = run(ledger.clone(), Arc::new(members), id(1));
+        let state = tokio::select! {
+            () = running => panic!("it runs until it is dropped"),
+            state = tokio::time::timeout(RETRY_PERIOD / 2, demoted) => state,
+        };
+        assert_eq!(
+            state.expect("not with the next retry"),
+            IssuanceState::Rotate
         );
     }
 
