@@ -410,7 +410,8 @@ impl Supervisor {
         })
     }
 
-    /// Starts what the certificate at hand asks for, before there is a session.
+    /// Starts what the certificate at hand asks for, before there is a session. A manager that has
+    /// to join again and is not let in is tried again when there is one, if it is still wanted.
     ///
     /// # Errors
     /// Why the manager cannot start.
@@ -420,7 +421,18 @@ impl Supervisor {
         port: Option<TcpListener>,
     ) -> Result<(), NodeError> {
         if self.role() == NodeRole::Manager {
-            self.start_manager(origin, port).await?;
+            let resumes = origin.is_none();
+            match self.start_manager(origin, port).await {
+                // Demoted while it was down, or nobody else is up: the agent finds out which.
+                Err(NodeError::Manager(manager::StartError::Join(why))) if resumes => {
+                    tracing::warn!(
+                        why,
+                        "the managers did not let this node's in; it asks again"
+                    );
+                    return Ok(());
+                }
+                started => started?,
+            }
             if let Err(error) = self.certify_alone().await {
                 self.stop_manager().await;
                 return Err(error);

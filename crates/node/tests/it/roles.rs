@@ -120,6 +120,35 @@ async fn a_change_of_leaders_keeps_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_manager_that_was_demoted_and_lost_its_log_comes_back_as_a_worker() {
+    let cluster = Cluster::found().await;
+    let mut control = cluster.control().await;
+    let (_second, _) = cluster.join("m2", NodeRole::Manager).await;
+    let (mut third, three) = cluster.join("m3", NodeRole::Manager).await;
+    let id = three.node_id.to_string();
+    cluster.voters(&cluster.first, 3).await;
+    // It hears nothing of its demotion, and starts with a manager's certificate and without a log,
+    // as one does that dies between its removal from the log and its new certificate.
+    third.stop().await;
+    set_role(&mut control, &id, NodeRole::Worker).await.unwrap();
+    cluster.voters(&cluster.first, 2).await;
+    std::fs::remove_dir_all(third.state_dir().join("raft")).unwrap();
+    third.resume().await;
+    eventually("it is a worker", async || {
+        let mut client = match transport::connect_local(&third.socket()).await {
+            Ok(channel) => api::control_client::ControlClient::new(channel),
+            Err(_) => return None,
+        };
+        let refusal = client.list_nodes(api::ListNodesRequest::default()).await;
+        let text = refusal.err()?.message().to_owned();
+        let role = node(&mut control, &id).await.role();
+        let is_worker = role == api::NodeRole::Worker && text.contains("not a manager");
+        is_worker.then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_manager_that_lost_its_log_comes_back_as_a_new_member() {
     let cluster = Cluster::found().await;
     let (_second, _) = cluster.join("m2", NodeRole::Manager).await;
