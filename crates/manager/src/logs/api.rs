@@ -8,7 +8,7 @@ use types::NodeId;
 use wire::api as pb;
 
 use super::subscription::Relay;
-use super::{Event, LINES_QUEUE, LogBroker, tasks_of};
+use super::{Event, LINES_QUEUE, LogBroker, tasks_of, tell};
 
 #[tonic::async_trait]
 impl pb::logs_server::Logs for LogBroker {
@@ -169,15 +169,7 @@ impl Drop for Publishing {
     fn drop(&mut self) {
         if let Some((_, events)) = self.open.take() {
             let event = Event::Ended(self.node, Some("disconnected unexpectedly".into()));
-            let Err(mpsc::error::TrySendError::Full(event)) = events.try_send(event) else {
-                return;
-            };
-            // The reader is slow. It must hear of it, or it waits for this node for ever.
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(async move {
-                    let _reader_gone = events.send(event).await;
-                });
-            }
+            tell(&events, event);
         }
     }
 }

@@ -206,10 +206,24 @@ impl LogBroker {
         let mut parties = self.parties();
         parties.listeners.insert(node, sender);
         for subscription in parties.subscriptions.values() {
-            // A subscription whose queue is full has nodes enough to listen to.
-            let _full_or_gone = subscription.events.try_send(Event::Listening(node));
+            tell(&subscription.events, Event::Listening(node));
         }
         Ok(receiver)
+    }
+}
+
+/// Tells a subscription what it must not miss, also if its reader is slow: a node that comes back
+/// would not be asked again, one that ends would be waited for.
+fn tell(events: &mpsc::Sender<Event>, event: Event) {
+    let Err(mpsc::error::TrySendError::Full(event)) = events.try_send(event) else {
+        return;
+    };
+    // Without a runtime the manager is ending, and its subscriptions with it.
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        let events = events.clone();
+        runtime.spawn(async move {
+            let _reader_gone = events.send(event).await;
+        });
     }
 }
 
@@ -245,4 +259,57 @@ fn display_name(state: &State, id: NodeId) -> String {
     let name = state.nodes().get(id).map(|n| Node::hostname(n).to_owned());
     name.filter(|n| !n.is_empty())
         .unwrap_or_else(|| id.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use store::{Action, Transaction};
+    use types::NodeRole;
+    use types::node::{Availability, Certificate};
+
+    use super::*;
+    use crate::ca::new_node;
+    use crate::ledger::{Log, Proposal, ProposeFailure, Reign};
+
+    struct NoLog;
+
+    impl Log for NoLog {
+        fn propose(&self, _: Reign, _: Bytes) -> Proposal {
+            Box::pin(std::future::ready(Err(ProposeFailure::Unknown)))
+        }
+    }
+
+    /// A broker of a cluster with one node.
+    fn broker(node: NodeId) -> LogBroker {
+        let certificate = Certificate::default();
+        let node = new_node(node, NodeRole::Worker, Availability::Active, certificate, 0);
+        let mut state = State::default();
+        let create = Transaction {
+            version: 1,
+            at: types::Timestamp::ZERO,
+            actions: vec![Action::Create(node.into())],
+        };
+        state.apply(&create).unwrap();
+        LogBroker::new(Ledger::new(state, Box::new(NoLog), |_| Bytes::new()))
+    }
+
+    #[tokio::test]
+    async fn a_node_that_comes_back_is_noticed_although_the_reader_is_slow() {
+        let node = NodeId::from_u128(1).unwrap();
+        let broker = broker(node);
+        let (events, mut queue) = mpsc::channel(1);
+        let selector = pb::LogSelector::default();
+        broker.register(
+            selector,
+            pb::LogSubscriptionOptions::default(),
+            events.clone(),
+        );
+        let waiting = Event::Lines(node, Vec::new());
+        events.send(waiting).await.unwrap();
+        let _listening = broker.listen(node).unwrap();
+        assert!(matches!(queue.recv().await, Some(Event::Lines(..))));
+        let next = tokio::time::timeout(std::time::Duration::from_secs(5), queue.recv());
+        assert!(matches!(next.await, Ok(Some(Event::Listening(n))) if n == node));
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use store::State;
+use store::{Change, Commit, State};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::Status;
@@ -27,6 +27,16 @@ enum Part {
     Returning,
     /// Is finished or given up.
     Over,
+}
+
+/// Whether another node may have matching tasks after these commits.
+fn moves_tasks(commits: &[Arc<Commit>]) -> bool {
+    let node = |task: &Option<Arc<types::Task>>| task.as_ref().and_then(|t| t.node_id);
+    let moves = |change: &Change| match change {
+        Change::Task(diff) => node(&diff.new).is_some() && node(&diff.old) != node(&diff.new),
+        _ => false,
+    };
+    commits.iter().flat_map(|c| &c.changes).any(moves)
 }
 
 /// Carries one subscription from its nodes to its reader.
@@ -106,7 +116,9 @@ impl Relay {
                 None => return false,
             },
             news = cursor.next(), if self.follow => match news {
-                Some(News::Commits(_, state) | News::Afresh(state)) => self.ask(&state),
+                Some(News::Commits(commits, state)) if moves_tasks(&commits) => self.ask(&state),
+                Some(News::Commits(..)) => {}
+                Some(News::Afresh(state)) => self.ask(&state),
                 None => return false,
             },
             () = late => self.give_up_late(),
