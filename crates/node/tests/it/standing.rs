@@ -93,7 +93,7 @@ async fn what_a_removed_node_had_open_ends() {
     let end = end_of(session).await;
     let said = end.message();
     assert!(
-        said.contains("removed") || said.contains("not found"),
+        said.contains("removed") || said.contains("not part of the cluster"),
         "{end}"
     );
 }
