@@ -88,7 +88,8 @@ impl Checker {
     }
 
     fn note_orders(&mut self, diff: &Diff<Task>) {
-        let told = |t: &Task| t.desired_state > TaskState::Complete && !t.status.state.is_terminal();
+        let told =
+            |t: &Task| t.desired_state > TaskState::Complete && !t.status.state.is_terminal();
         if let Some(task) = diff.new.as_ref().filter(|t| told(t)) {
             self.told_to_stop.insert(task.id);
         }

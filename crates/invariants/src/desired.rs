@@ -6,9 +6,7 @@ use std::sync::Arc;
 use orchestrator::SlotKey;
 use store::State;
 use types::defaults::TASK_HISTORY_RETENTION_LIMIT;
-use types::service::{
-    PortConfig, Protocol, PublishMode, UpdateConfig, UpdateOrder, UpdateState,
-};
+use types::service::{PortConfig, Protocol, PublishMode, UpdateConfig, UpdateOrder, UpdateState};
 use types::task::RestartCondition;
 use types::{Availability, Node, NodeId, NodeState, Service, ServiceMode, Task, TaskId, TaskState};
 
@@ -191,7 +189,9 @@ fn satisfied(
         return Ok(Standing::Taken);
     }
     let Some(task) = wanted.first() else {
-        let done = tasks.iter().any(|t| ended_for_good(t) || lost_for_good(state, t));
+        let done = tasks
+            .iter()
+            .any(|t| ended_for_good(t) || lost_for_good(state, t));
         return Ok(if done {
             Standing::Taken
         } else {
@@ -270,9 +270,8 @@ fn a_port_is_taken(state: &State, service: &Service) -> bool {
     let mut mesh = asked.filter(|p| p.publish_mode == PublishMode::Ingress && p.published_port > 0);
     let holds = |s: &Arc<Service>, port: &PortConfig| {
         let mut given = s.endpoint.iter().flat_map(|e| &e.ports);
-        let same = |p: &PortConfig| {
-            (p.protocol, p.published_port) == (port.protocol, port.published_port)
-        };
+        let same =
+            |p: &PortConfig| (p.protocol, p.published_port) == (port.protocol, port.published_port);
         s.id != service.id && given.any(same)
     };
     mesh.any(|port| state.services().iter().any(|s| holds(s, port)))
@@ -314,9 +313,17 @@ fn has_room(state: &State, node: &Node, task: &Task) -> bool {
 pub(crate) fn host_ports(task: &Task) -> Vec<(Protocol, u32)> {
     let allocated = task.endpoint.iter().flat_map(|e| &e.ports);
     let declared = task.service_spec.endpoint.iter().flat_map(|e| &e.ports);
-    let ports: Vec<_> = if task.endpoint.is_some() { allocated.collect() } else { declared.collect() };
+    let ports: Vec<_> = if task.endpoint.is_some() {
+        allocated.collect()
+    } else {
+        declared.collect()
+    };
     let host = |p: &&PortConfig| p.publish_mode == PublishMode::Host && p.published_port != 0;
-    ports.into_iter().filter(host).map(|p| (p.protocol, p.published_port)).collect()
+    ports
+        .into_iter()
+        .filter(host)
+        .map(|p| (p.protocol, p.published_port))
+        .collect()
 }
 
 /// Whether two tasks want the same port.

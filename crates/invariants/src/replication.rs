@@ -56,7 +56,11 @@ impl Replication {
         membership: &Membership,
     ) -> Verdict {
         let known = *self.leaders.entry(term).or_insert(id);
-        must!(known == id, "R2", "members {known} and {id} lead term {term}");
+        must!(
+            known == id,
+            "R2",
+            "members {known} and {id} lead term {term}"
+        );
         let removed = membership.removed.contains(&id);
         must!(!removed, "R9", "member {id} leads after its removal");
         let earlier = self.history.iter().rev().find(|(_, (t, _))| *t < term);
@@ -76,7 +80,10 @@ impl Replication {
     pub fn sends(&mut self, message: &Message, disk: (HardState, u64)) -> Verdict {
         let (from, term, kind) = (message.from, message.term, message.kind);
         let (state, last) = disk;
-        if matches!(kind, MessageKind::RequestPreVote | MessageKind::RequestPreVoteResponse) {
+        if matches!(
+            kind,
+            MessageKind::RequestPreVote | MessageKind::RequestPreVoteResponse
+        ) {
             // They speak of a term that nobody has entered yet.
             return Ok(());
         }
@@ -93,9 +100,17 @@ impl Replication {
         };
         if let Some(candidate) = vote {
             let written = state.term > term || state.vote == Some(candidate);
-            must!(written, "R5", "member {from} sent an unwritten vote in term {term}");
+            must!(
+                written,
+                "R5",
+                "member {from} sent an unwritten vote in term {term}"
+            );
             let before = *self.votes.entry((from, term)).or_insert(candidate);
-            must!(before == candidate, "R2", "member {from} voted twice in term {term}");
+            must!(
+                before == candidate,
+                "R2",
+                "member {from} voted twice in term {term}"
+            );
         }
         // An answer to an earlier leader may outlive its entries: one write can hold them and what
         // replaced them. The later term on disk keeps that leader from ever counting on it wrongly.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use store::{Diff, State};
-use types::service::{PortConfig, PublishMode, UpdateState};
 use types::Service;
+use types::service::{PortConfig, PublishMode, UpdateState};
 
 use crate::{Verdict, must};
 
@@ -57,9 +57,8 @@ fn mesh(service: &Service) -> impl Iterator<Item = &PortConfig> {
 /// W2: a port of the routing mesh belongs to one service.
 fn ports_are_its_own(after: &State, service: &Arc<Service>) -> Verdict {
     for port in mesh(service) {
-        let same = |p: &PortConfig| {
-            (p.protocol, p.published_port) == (port.protocol, port.published_port)
-        };
+        let same =
+            |p: &PortConfig| (p.protocol, p.published_port) == (port.protocol, port.published_port);
         let mut others = after.services().iter().filter(|s| s.id != service.id);
         let other = others.find(|s| mesh(s).any(same));
         must!(
@@ -78,7 +77,10 @@ fn ports_are_its_own(after: &State, service: &Arc<Service>) -> Verdict {
 /// another service asked for that very number.
 fn keeps_its_ports(after: &State, old: &Service, new: &Service) -> Verdict {
     let chosen = |s: &Service| -> Vec<PortConfig> {
-        let declared = s.endpoint.iter().flat_map(|e| e.spec.ports.iter().zip(&e.ports));
+        let declared = s
+            .endpoint
+            .iter()
+            .flat_map(|e| e.spec.ports.iter().zip(&e.ports));
         let free = declared.filter(|(asked, _)| asked.published_port == 0);
         free.map(|(_, given)| given.clone()).collect()
     };
@@ -91,7 +93,9 @@ fn keeps_its_ports(after: &State, old: &Service, new: &Service) -> Verdict {
             let mut ports = s.spec.endpoint.iter().flat_map(|e| &e.ports);
             s.id != new.id && ports.any(|p| p.published_port == port.published_port)
         };
-        let moved = mesh_of(&has).find(like).filter(|p| p.published_port != port.published_port);
+        let moved = mesh_of(&has)
+            .find(like)
+            .filter(|p| p.published_port != port.published_port);
         must!(
             moved.is_none() || after.services().iter().any(asked),
             "W4",
@@ -105,5 +109,7 @@ fn keeps_its_ports(after: &State, old: &Service, new: &Service) -> Verdict {
 }
 
 fn mesh_of(ports: &[PortConfig]) -> impl Iterator<Item = &PortConfig> {
-    ports.iter().filter(|p| p.publish_mode == PublishMode::Ingress)
+    ports
+        .iter()
+        .filter(|p| p.publish_mode == PublishMode::Ingress)
 }

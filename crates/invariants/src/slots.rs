@@ -122,9 +122,8 @@ fn not_done_yet(service: &Service, task: &Task, slot: &[&Arc<Task>]) -> Verdict 
 fn may_be_replaced(checker: &Checker, task: &Task, slot: &[&Arc<Task>]) -> Verdict {
     let mut earlier: Vec<_> = slot.iter().filter(|t| t.id != task.id).collect();
     earlier.sort_by_key(|t| checker.born.get(&t.id));
-    let same = |t: &Task| {
-        t.spec_version == task.spec_version && t.job_iteration == task.job_iteration
-    };
+    let same =
+        |t: &Task| t.spec_version == task.spec_version && t.job_iteration == task.job_iteration;
     let Some(last) = earlier.last().filter(|t| same(t)) else {
         return Ok(());
     };

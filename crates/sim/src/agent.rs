@@ -10,8 +10,8 @@ use types::node::{EngineDescription, NodeDescription, Platform};
 use types::{NodeId, Resources, SecretId, TaskId, TaskState, TaskStatus};
 use worker::{Attempt, Change, Command, Effect, Input, StoredTask, Worker, Write};
 
-use crate::node::Thing;
 use crate::bugs::Bug;
+use crate::node::Thing;
 use crate::params::{MS, SEC};
 use crate::show::short;
 use crate::world::{AgentEvent, Event, World};
@@ -300,8 +300,15 @@ impl World {
         if self.agents[at].link.is_some() || self.agents[at].removed {
             return;
         }
-        let known: Vec<_> = self.hosts.iter().filter(|h| !h.gone).map(|h| h.at).collect();
-        let Some(chosen) = self.rng.pick(&known) else { return };
+        let known: Vec<_> = self
+            .hosts
+            .iter()
+            .filter(|h| !h.gone)
+            .map(|h| h.at)
+            .collect();
+        let Some(chosen) = self.rng.pick(&known) else {
+            return;
+        };
         // The manager that is asked passes the call on to the leader it knows of.
         let process = self.hosts[chosen].process.as_ref();
         let leader = process.and_then(|p| p.consensus.status().leader);
@@ -544,7 +551,10 @@ impl World {
         if let Some((_, status)) = statuses.first().cloned() {
             statuses.push((TaskId::random(&mut self.rng), status));
         }
-        self.mark_if(!statuses.is_empty(), "reports repeated, and of an unknown task");
+        self.mark_if(
+            !statuses.is_empty(),
+            "reports repeated, and of an unknown task",
+        );
         let report = u64::MAX - self.number();
         self.call(at, None, ToManager::Report(session, report, statuses));
     }

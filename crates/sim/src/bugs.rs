@@ -127,7 +127,10 @@ mod tests {
     fn every_bug_says_what_is_wrong_in_one_sentence() {
         for bug in BUGS {
             let text = bug.text();
-            assert!(text.ends_with('.') && !text.starts_with(' '), "{bug:?}: {text:?}");
+            assert!(
+                text.ends_with('.') && !text.starts_with(' '),
+                "{bug:?}: {text:?}"
+            );
         }
     }
 }

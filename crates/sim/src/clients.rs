@@ -48,7 +48,9 @@ impl World {
         let leads = |h: &crate::host::Host| {
             h.paused_until <= now && h.process.as_ref().is_some_and(|p| p.reign.is_some())
         };
-        let leaders: Vec<_> = (0..self.hosts.len()).filter(|at| leads(&self.hosts[*at])).collect();
+        let leaders: Vec<_> = (0..self.hosts.len())
+            .filter(|at| leads(&self.hosts[*at]))
+            .collect();
         self.mark_if(leaders.len() > 1, "read while two believe to lead");
         for at in leaders {
             self.read_from(at);
@@ -59,7 +61,9 @@ impl World {
         let id = ReadId(self.number());
         let floor = self.oracle.newest_ack.max(self.clients.read);
         let trusting = self.bug == Some(Bug::StaleRead);
-        let Some(process) = self.process(at) else { return };
+        let Some(process) = self.process(at) else {
+            return;
+        };
         process.reads.insert(id, floor);
         if trusting {
             self.read_confirmed(at, id, true);
@@ -70,7 +74,9 @@ impl World {
 
     /// A read barrier of a client was answered; false if it was of somebody else.
     pub(crate) fn read_confirmed(&mut self, at: usize, id: ReadId, leads: bool) -> bool {
-        let Some(process) = self.process(at) else { return true };
+        let Some(process) = self.process(at) else {
+            return true;
+        };
         let Some(floor) = process.reads.remove(&id) else {
             return false;
         };
@@ -97,13 +103,20 @@ impl World {
         let up = self.hosts[watcher.at].process.is_some();
         let moves = !up || start != watcher.start || self.rng.chance(500);
         if moves {
-            let up: Vec<_> = self.hosts.iter().filter(|h| h.process.is_some()).map(|h| h.at).collect();
+            let up: Vec<_> = self
+                .hosts
+                .iter()
+                .filter(|h| h.process.is_some())
+                .map(|h| h.at)
+                .collect();
             let Some(to) = self.rng.pick(&up) else { return };
             (watcher.at, watcher.start) = (to, self.hosts[to].start);
             self.mark("watch goes on at another manager");
         }
         self.clients.watchers[at] = watcher;
-        let Some(process) = self.process(watcher.at) else { return };
+        let Some(process) = self.process(watcher.at) else {
+            return;
+        };
         let version = process.state.version();
         if version <= watcher.seen {
             return;

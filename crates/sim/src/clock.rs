@@ -27,7 +27,13 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new(wall: i64, drift: i64) -> Self {
-        Self { wall, drift, frozen_until: 0, at_start: wall, start: 0 }
+        Self {
+            wall,
+            drift,
+            frozen_until: 0,
+            at_start: wall,
+            start: 0,
+        }
     }
 
     /// A process starts and reads the wall clock.
@@ -93,7 +99,10 @@ mod tests {
             for _ in 0..5 {
                 now += clock.until(moment, now);
             }
-            assert!(clock.at(now) >= moment && clock.at(now - 5) < moment, "{drift}");
+            assert!(
+                clock.at(now) >= moment && clock.at(now - 5) < moment,
+                "{drift}"
+            );
         }
     }
 }

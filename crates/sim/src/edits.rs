@@ -312,7 +312,12 @@ fn secret(rng: &mut Rng, number: u64) -> Secret {
         ..SecretSpec::default()
     };
     let (id, meta) = (SecretId::random(rng), Meta::default());
-    Secret { id, meta, spec, internal: false }
+    Secret {
+        id,
+        meta,
+        spec,
+        internal: false,
+    }
 }
 
 pub(crate) fn reference(secret: &Secret) -> SecretReference {
@@ -336,7 +341,10 @@ fn is_used(head: &State, id: SecretId) -> bool {
         let container = spec.task.container();
         container.is_some_and(|c| c.secrets.iter().any(|r| r.secret_id == id))
     };
-    let by_task = head.tasks().iter().any(|t| t.is_runnable() && refers(&t.service_spec));
+    let by_task = head
+        .tasks()
+        .iter()
+        .any(|t| t.is_runnable() && refers(&t.service_spec));
     let mut services = head.services().iter();
     by_task
         || services.any(|s| refers(&s.spec) || s.previous_spec.as_ref().is_some_and(|p| refers(p)))

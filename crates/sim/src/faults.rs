@@ -32,7 +32,12 @@ impl World {
 
     /// The manager that a number means, among those that there are.
     pub(crate) fn manager(&self, who: u64) -> Option<usize> {
-        let there: Vec<_> = self.hosts.iter().filter(|h| !h.gone).map(|h| h.at).collect();
+        let there: Vec<_> = self
+            .hosts
+            .iter()
+            .filter(|h| !h.gone)
+            .map(|h| h.at)
+            .collect();
         let chosen = usize::try_from(who % there.len().max(1) as u64).unwrap_or(0);
         let leader = self.leader().filter(|_| who == LEADER);
         leader.or_else(|| there.get(chosen).copied())
@@ -68,7 +73,8 @@ impl World {
             }
             Act::HideLeader => {
                 let leader = self.leader().unwrap_or(at);
-                self.agent_cut.extend((0..self.agents.len()).map(|a| (a, leader)));
+                self.agent_cut
+                    .extend((0..self.agents.len()).map(|a| (a, leader)));
                 self.mark("agents reach everybody but the leader");
             }
             Act::Clog => self.hosts[at].clogged_until = self.now + us,
@@ -106,7 +112,9 @@ impl World {
             Act::LoseState => self.lose_state(at, us),
             Act::JumpClock => {
                 let ns = i64::try_from(us * 1_000).unwrap_or(0);
-                self.hosts[at].clock.jump(if how % 2 == 1 { -ns } else { ns });
+                self.hosts[at]
+                    .clock
+                    .jump(if how % 2 == 1 { -ns } else { ns });
                 self.mark("clock of a manager jumps");
             }
             Act::FreezeClock => {
@@ -169,7 +177,11 @@ impl World {
                 }
             }
         }
-        self.mark(if bridge.is_some() { "managers split but for one" } else { "managers split" });
+        self.mark(if bridge.is_some() {
+            "managers split but for one"
+        } else {
+            "managers split"
+        });
     }
 
     fn mend(&mut self) {

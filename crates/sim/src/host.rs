@@ -29,6 +29,9 @@ pub(crate) const HISTORY_CHANGES_MAX: usize = 100_000;
 /// How often a full disk is looked at again, as the shell does.
 const FULL_POLL: u64 = 100 * MS;
 
+/// Ticks between two looks of a leader at who its members should be.
+const ROLES_TICKS: u64 = 3;
+
 /// A manager's machine.
 pub(crate) struct Host {
     pub(crate) at: usize,
@@ -248,12 +251,18 @@ impl World {
             self.mark("crash with writes that wait");
         }
         if let Some(persist) = process.writing {
-            self.mark(match (reached, persist.hard_state.is_some(), persist.entries.is_empty()) {
-                (true, true, false) => "crash after hard state and entries were written",
-                (false, true, false) => "crash before hard state and entries were written",
-                (_, true, true) => "crash while a hard state is written",
-                _ => "crash while entries are written",
-            });
+            self.mark(
+                match (
+                    reached,
+                    persist.hard_state.is_some(),
+                    persist.entries.is_empty(),
+                ) {
+                    (true, true, false) => "crash after hard state and entries were written",
+                    (false, true, false) => "crash before hard state and entries were written",
+                    (_, true, true) => "crash while a hard state is written",
+                    _ => "crash while entries are written",
+                },
+            );
             if reached {
                 self.hosts[at].disk.write(persist);
             }
@@ -278,7 +287,11 @@ impl World {
 
     /// Whether the manager dies here, between two effects.
     fn dies(&mut self, at: usize) -> bool {
-        let per_effect = if self.calm { 0 } else { self.params.crash_per_effect };
+        let per_effect = if self.calm {
+            0
+        } else {
+            self.params.crash_per_effect
+        };
         let host = &mut self.hosts[at];
         let Some(process) = host.process.as_ref() else {
             return true;
@@ -297,7 +310,11 @@ impl World {
         let Some(down) = down.or_else(|| by_chance.then(|| self.rng.under(3 * SEC))) else {
             return false;
         };
-        self.mark(if writing { "crash between effects while writing" } else { "crash between effects" });
+        self.mark(if writing {
+            "crash between effects while writing"
+        } else {
+            "crash between effects"
+        });
         self.crash_manager(at, down);
         true
     }
@@ -349,7 +366,9 @@ impl World {
         let tick = self.hosts[at].clock.stretch(TICK);
         self.schedule(at, tick, ManagerEvent::Tick);
         self.raft(at, Input::Tick);
-        self.roles(at);
+        if self.now / TICK % ROLES_TICKS == 0 {
+            self.roles(at);
+        }
         let full = self.hosts[at].full_until > self.now;
         if full && self.now / TICK % 10 == 0 && self.leads(at) {
             // Nothing can be accepted here: somebody else should lead.
@@ -476,12 +495,19 @@ impl World {
         let (role, term) = (status.role, status.term);
         self.note(("m", at), term, || format!("{role:?} in term {term}"));
         if role == Role::Leader {
-            let Some(process) = self.process(at) else { return };
+            let Some(process) = self.process(at) else {
+                return;
+            };
             let last = process.consensus.last_index();
-            let verdict = self.oracle.members.leads(raft_id(at), (term, last), &status.membership);
+            let verdict = self
+                .oracle
+                .members
+                .leads(raft_id(at), (term, last), &status.membership);
             self.judge(verdict);
         }
-        let Some(process) = self.process(at) else { return };
+        let Some(process) = self.process(at) else {
+            return;
+        };
         let was = std::mem::replace(&mut process.removal, status.removal);
         if status.removal == Removal::Done && was != Removal::Done {
             return self.manager_leaves(at);
@@ -572,7 +598,9 @@ impl World {
             return self.violate("R8", format!("m{at} accepted a snapshot without its file"));
         };
         let state = crate::snapshot::reloaded(file, bug);
-        let Some(process) = host.process.as_mut() else { return };
+        let Some(process) = host.process.as_mut() else {
+            return;
+        };
         let first = process.applied == 0;
         process.applied = meta.index;
         process.state = state.clone();
@@ -593,7 +621,9 @@ impl World {
     }
 
     fn apply_entry(&mut self, at: usize, entry: &Committed) {
-        let Some(process) = self.process(at) else { return };
+        let Some(process) = self.process(at) else {
+            return;
+        };
         process.applied = entry.index;
         let skip = process.making_snapshot && self.bug == Some(Bug::SkipApply);
         let hash = match &entry.payload {

@@ -24,7 +24,10 @@ impl World {
     pub(crate) fn post(&mut self, from: usize, message: Message) {
         let to = index(message.to);
         let disk = &self.hosts[from].disk;
-        let verdict = self.oracle.members.sends(&message, (disk.hard_state, disk.last_index()));
+        let verdict = self
+            .oracle
+            .members
+            .sends(&message, (disk.hard_state, disk.last_index()));
         self.judge(verdict);
         let file = message.snapshot.as_ref().and_then(|meta| {
             let state = self.hosts[from].disk.file(meta)?.clone();
@@ -53,7 +56,14 @@ impl World {
     pub(crate) fn tell(&mut self, from: usize, to: usize) {
         let from_start = self.hosts[from].start;
         let left = self.now;
-        let packet = Packet { from, from_start, to, left, message: None, file: None };
+        let packet = Packet {
+            from,
+            from_start,
+            to,
+            left,
+            message: None,
+            file: None,
+        };
         self.send_packet(packet);
     }
 
@@ -81,7 +91,10 @@ impl World {
     pub(crate) fn packet(&mut self, packet: Packet) {
         let (from, to) = (packet.from, packet.to);
         let loss = if self.calm { 0 } else { self.params.loss };
-        let is_snapshot = packet.message.as_ref().is_some_and(|m| m.snapshot.is_some());
+        let is_snapshot = packet
+            .message
+            .as_ref()
+            .is_some_and(|m| m.snapshot.is_some());
         let reset = self.resets.get(&from).max(self.resets.get(&to));
         let lost = self.cut.contains(&(from, to))
             || self.hosts[to].process.is_none()

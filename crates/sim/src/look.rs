@@ -95,7 +95,7 @@ impl World {
             }
         }
         let took = self.now + CONVERGED_WITHIN - end;
-        self.marks.insert("seconds to converge", took / SEC);
+        self.mark_if(took > 60 * SEC, "convergence takes more than a minute");
         if is_updating(self.oracle.state()) {
             // It waits for room, until it gives up or for ever, as its failure action says.
             self.run_until(self.now + GIVES_UP)?;
@@ -157,11 +157,15 @@ impl World {
             }
             let host = self.hosts.iter().find(|h| h.node == node.id && !h.gone);
             let votes = host.is_some_and(|h| self.voters.contains(&crate::host::raft_id(h.at)));
-            let lost = host.is_some_and(|h| h.lost) || self.agents.iter().any(|a| a.node == node.id && a.lost);
+            let lost = host.is_some_and(|h| h.lost)
+                || self.agents.iter().any(|a| a.node == node.id && a.lost);
             let manages = node.role == types::NodeRole::Manager;
             if manages != votes && !lost {
                 let runs = host.map(|h| (h.at, h.process.as_ref().map(|p| p.consensus.status())));
-                let text = format!("node {} is {:?} and votes: {votes}; {runs:?}", node.id, node.role);
+                let text = format!(
+                    "node {} is {:?} and votes: {votes}; {runs:?}",
+                    node.id, node.role
+                );
                 return Err(Violation::new("L1", text));
             }
         }

@@ -41,7 +41,10 @@ struct Args {
 
 impl Args {
     fn options(&self) -> Options {
-        Options { bug: self.bug, ticks: self.ticks }
+        Options {
+            bug: self.bug,
+            ticks: self.ticks,
+        }
     }
 
     fn threads(&self) -> usize {
@@ -65,7 +68,11 @@ fn parse() -> Result<Args, String> {
     let mut args = Args::default();
     let mut given = std::env::args().skip(1);
     while let Some(name) = given.next() {
-        let mut value = || given.next().ok_or_else(|| format!("{name}: a value is needed"));
+        let mut value = || {
+            given
+                .next()
+                .ok_or_else(|| format!("{name}: a value is needed"))
+        };
         let number = |value: String| {
             let number = value.replace('_', "").parse::<u64>();
             number.map_err(|_| format!("{value}: a number is needed"))
@@ -160,7 +167,13 @@ fn batch(args: &Args) -> bool {
 }
 
 fn summary(batch: &Batch, took: Duration) {
-    let Batch { seeds, simulated_secs, events, failures, .. } = batch;
+    let Batch {
+        seeds,
+        simulated_secs,
+        events,
+        failures,
+        ..
+    } = batch;
     let (hours, failed) = (*simulated_secs as f64 / 3_600.0, failures.len());
     let speed = *simulated_secs as f64 / took.as_secs_f64();
     println!(
@@ -190,7 +203,14 @@ fn bugs(args: &Args) -> Result<bool, String> {
 }
 
 fn first_line(failure: &Failure) -> String {
-    failure.to_string().lines().next().unwrap_or_default().chars().take(160).collect()
+    failure
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(160)
+        .collect()
 }
 
 /// A text with the table between its marks.
@@ -224,11 +244,17 @@ fn twice(args: &Args) -> Result<bool, String> {
         let show = || {
             let mut command = Command::new(&own);
             command.args(["--show", "--seed", &seed.to_string()]);
-            command.output().map(|o| o.stdout).map_err(|e| e.to_string())
+            command
+                .output()
+                .map(|o| o.stdout)
+                .map_err(|e| e.to_string())
         };
         let (one, two) = (show()?, show()?);
         if one != two {
-            println!("seed {seed} has two histories:\n{}", first_difference(&one, &two));
+            println!(
+                "seed {seed} has two histories:\n{}",
+                first_difference(&one, &two)
+            );
             return Ok(false);
         }
         let rows = one.iter().filter(|b| **b == b'\n').count();

@@ -22,7 +22,9 @@ impl World {
             }
             Change::Service(diff) => {
                 let state = |s: &Option<std::sync::Arc<types::Service>>| {
-                    s.as_ref().and_then(|s| s.update_status.as_ref()).map(|u| u.state)
+                    s.as_ref()
+                        .and_then(|s| s.update_status.as_ref())
+                        .map(|u| u.state)
                 };
                 if state(&diff.old) != state(&diff.new) {
                     self.mark_update(state(&diff.new));
@@ -39,7 +41,10 @@ impl World {
                 };
                 let (was, is) = (old.status.state, new.status.state);
                 self.mark_if(was != is && is == NodeState::Down, "node called down");
-                self.mark_if(was == NodeState::Down && is == NodeState::Ready, "node comes back");
+                self.mark_if(
+                    was == NodeState::Down && is == NodeState::Ready,
+                    "node comes back",
+                );
                 self.mark_if(old.role != new.role, "role of a node changes");
             }
             _ => {}

@@ -35,7 +35,11 @@ impl World {
     /// What the leader does for its members at every tick: roles follow what operators ask for,
     /// who asks is let in, and who has caught up votes.
     pub(crate) fn roles(&mut self, at: usize) {
-        if self.hosts[at].process.as_ref().is_none_or(|p| p.reign.is_none()) {
+        if self.hosts[at]
+            .process
+            .as_ref()
+            .is_none_or(|p| p.reign.is_none())
+        {
             return;
         }
         self.forget_old_change(at);
@@ -68,7 +72,9 @@ impl World {
     fn forget_old_change(&mut self, at: usize) {
         let now = self.now;
         if let Some(process) = self.process(at)
-            && process.changing.is_some_and(|(_, since)| now > since + CHANGE_MAX)
+            && process
+                .changing
+                .is_some_and(|(_, since)| now > since + CHANGE_MAX)
         {
             process.changing = None;
         }
@@ -122,7 +128,8 @@ impl World {
         if id == raft_id(at) {
             return Some(Duty::StepDown);
         }
-        self.may_remove(id).then_some(Duty::Change(MemberChange::Remove(id)))
+        self.may_remove(id)
+            .then_some(Duty::Change(MemberChange::Remove(id)))
     }
 
     /// Machines that ask to be let in and may be.
@@ -144,10 +151,13 @@ impl World {
         };
         let hosts = self.hosts.iter().filter(asks).filter(may);
         // A node that asks again has lost its log: its old identity is never used again.
-        let duties = hosts.filter_map(|host| match members.member_of_node(&host.node.to_string()) {
-            Some(old) => self.remove(at, old.raft_id),
-            None => Some(Duty::Change(MemberChange::AddLearner(host.member()))),
-        });
+        let duties =
+            hosts.filter_map(
+                |host| match members.member_of_node(&host.node.to_string()) {
+                    Some(old) => self.remove(at, old.raft_id),
+                    None => Some(Duty::Change(MemberChange::AddLearner(host.member()))),
+                },
+            );
         duties.collect()
     }
 
@@ -158,15 +168,25 @@ impl World {
 
     fn set_role(&mut self, at: usize, id: NodeId, role: NodeRole) {
         let clock = self.clock(at);
-        let Some(leading) = self.leading(at) else { return };
+        let Some(leading) = self.leading(at) else {
+            return;
+        };
         let head = leading.view.head();
-        let Some(node) = head.nodes().get(id) else { return };
+        let Some(node) = head.nodes().get(id) else {
+            return;
+        };
         if node.role == role || node.spec.desired_role != role {
             return;
         }
-        let node = Node { role, ..Node::clone(node) };
+        let node = Node {
+            role,
+            ..Node::clone(node)
+        };
         let mut draft = Draft::new(head, clock);
-        if draft.add(Step::unguarded(Action::Update(Object::from(node)))).is_ok() {
+        if draft
+            .add(Step::unguarded(Action::Update(Object::from(node))))
+            .is_ok()
+        {
             self.accept(at, draft, Waiter::Pipeline);
         }
     }
@@ -177,7 +197,11 @@ impl World {
             self.members_index = entry;
             self.voters = members.voters.clone();
             self.mark("members changed");
-            let shown: Vec<_> = members.voters.iter().map(|id| format!("m{}", index(*id))).collect();
+            let shown: Vec<_> = members
+                .voters
+                .iter()
+                .map(|id| format!("m{}", index(*id)))
+                .collect();
             let learners = members.learners.len();
             self.note(("m", at), entry, || {
                 format!("sees voters {} and {learners} learners", shown.join(" "))
@@ -285,7 +309,10 @@ impl World {
                 n.role == NodeRole::Worker && n.spec.desired_role == NodeRole::Worker
             });
             let hears = self.agent_on(at).is_some_and(|a| {
-                self.agents[a].link.as_ref().is_some_and(|l| l.session.is_some())
+                self.agents[a]
+                    .link
+                    .as_ref()
+                    .is_some_and(|l| l.session.is_some())
             });
             let votes = self.voters.contains(&raft_id(at));
             let runs = !host.gone && host.process.is_some() && self.members_index > 0;
@@ -317,7 +344,9 @@ impl World {
     /// How many managers there may still be.
     pub(crate) fn room_for_managers(&self) -> usize {
         let nodes = self.oracle.state().nodes();
-        let wanted = nodes.iter().filter(|n| n.spec.desired_role == NodeRole::Manager);
+        let wanted = nodes
+            .iter()
+            .filter(|n| n.spec.desired_role == NodeRole::Manager);
         MANAGERS_MAX.saturating_sub(wanted.count())
     }
 }

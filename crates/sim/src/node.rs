@@ -33,7 +33,8 @@ pub(crate) struct Thing {
 
 /// What images do. Long-running ones end only while faults last.
 pub(crate) const IMAGES: [&str; 10] = [
-    "stable", "stable", "stable", "slow", "crash", "oneshot", "flaky", "missing", "stubborn", "sick",
+    "stable", "stable", "stable", "slow", "crash", "oneshot", "flaky", "missing", "stubborn",
+    "sick",
 ];
 
 fn image(task: &Task) -> String {
@@ -184,7 +185,10 @@ impl World {
         let given: Vec<_> = run.secrets.iter().map(|s| s.id).collect();
         self.mark_if(!given.is_empty(), "task with a secret prepared");
         if own.unwrap_or_default() != given {
-            let text = format!("a{at} gives task {} other secrets than its own", run.task.id);
+            let text = format!(
+                "a{at} gives task {} other secrets than its own",
+                run.task.id
+            );
             self.violate("X1", text);
         }
     }

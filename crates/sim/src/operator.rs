@@ -4,8 +4,7 @@
 use store::{Action, Draft, Key, Object, State, Step as StoreStep};
 use types::node::{Membership, NodeStatus};
 use types::{
-    Availability, Cluster, Node, NodeId, NodeRole, NodeSpec, TaskState, TaskStatus,
-    Timestamp,
+    Availability, Cluster, Node, NodeId, NodeRole, NodeSpec, TaskState, TaskStatus, Timestamp,
 };
 
 use crate::bugs::Bug;
@@ -41,10 +40,11 @@ impl World {
             return;
         }
         let mut draft = Draft::new(leading.view.head(), clock);
-        let mut actions = vec![Action::Create(Object::from(edits::cluster(&mut rng, history)))];
-        let create = |(id, role): (NodeId, NodeRole)| {
-            Action::Create(Object::from(node(id, role, &mut rng)))
-        };
+        let mut actions = vec![Action::Create(Object::from(edits::cluster(
+            &mut rng, history,
+        )))];
+        let create =
+            |(id, role): (NodeId, NodeRole)| Action::Create(Object::from(node(id, role, &mut rng)));
         actions.extend(nodes.into_iter().map(create));
         self.rng = rng;
         for action in actions {
@@ -147,30 +147,40 @@ impl World {
         let back = step.ms == 0;
         let edit = match step.act {
             Act::DrainAll => {
-                let to = if back { Availability::Active } else { Availability::Drain };
+                let to = if back {
+                    Availability::Active
+                } else {
+                    Availability::Drain
+                };
                 let all = head.nodes().iter().map(|n| with_availability(n, to));
                 all.collect()
             }
             _ if back => {
                 let before = std::mem::take(&mut self.operator.before);
-                let all = before.into_iter().filter_map(|(id, n)| {
-                    Some((head.services().get(id)?.clone(), n))
-                });
-                all.flat_map(|(s, n)| edits::scale_to(&s, n, clock)).collect()
+                let all = before
+                    .into_iter()
+                    .filter_map(|(id, n)| Some((head.services().get(id)?.clone(), n)));
+                all.flat_map(|(s, n)| edits::scale_to(&s, n, clock))
+                    .collect()
             }
             _ => {
                 let services = head.services().iter();
                 let counts = services.filter_map(|s| Some((s.id, edits::replicas(s)?)));
                 self.operator.before = counts.collect();
                 let services = head.services().iter();
-                services.flat_map(|s| edits::scale_to(s, 0, clock)).collect()
+                services
+                    .flat_map(|s| edits::scale_to(s, 0, clock))
+                    .collect()
             }
         };
-        self.mark_if(!back, if step.act == Act::DrainAll {
-            "every node drained"
-        } else {
-            "every service scaled to zero"
-        });
+        self.mark_if(
+            !back,
+            if step.act == Act::DrainAll {
+                "every node drained"
+            } else {
+                "every service scaled to zero"
+            },
+        );
         if !back {
             self.act_later(step.ms.max(1) * MS, step.act, 0);
         }
@@ -225,12 +235,20 @@ impl World {
         }
         let id = NodeId::random(rng);
         let clock = self.clock(at);
-        self.commit_edit(at, vec![Action::Create(Object::from(node(id, role, rng)))], clock);
+        self.commit_edit(
+            at,
+            vec![Action::Create(Object::from(node(id, role, rng)))],
+            clock,
+        );
         self.new_agent(id);
         if role == NodeRole::Manager {
             self.new_host(id);
         }
-        self.mark(if role == NodeRole::Manager { "a manager joins" } else { "a worker joins" });
+        self.mark(if role == NodeRole::Manager {
+            "a manager joins"
+        } else {
+            "a worker joins"
+        });
     }
 
     fn promote(&mut self, at: usize, rng: &mut Rng) {
@@ -254,7 +272,11 @@ impl World {
         let manages = |n: &&std::sync::Arc<Node>| n.spec.desired_role == NodeRole::Manager;
         let managers: Vec<_> = head.nodes().iter().filter(manages).cloned().collect();
         let chosen = rng.pick(&managers).filter(|_| managers.len() > 1)?;
-        let host = self.hosts.iter().find(|h| h.node == chosen.id && !h.gone)?.at;
+        let host = self
+            .hosts
+            .iter()
+            .find(|h| h.node == chosen.id && !h.gone)?
+            .at;
         if !self.may_lose(host) || self.agent_on(host).is_none() {
             return None;
         }
@@ -382,4 +404,3 @@ fn orphan_and_remove(head: &State, node: &Node, now: Timestamp) -> Edit {
     edit.push(Action::Remove(Key::Node(node.id)));
     edit
 }
-

@@ -11,7 +11,7 @@ use types::Timestamp;
 use crate::rng::{fold, mix};
 
 /// Versions between two comparisons of whole tables.
-const FULL_COMPARISON_EVERY: u64 = 32;
+const FULL_COMPARISON_EVERY: u64 = 128;
 
 /// One committed transaction.
 struct Fact {

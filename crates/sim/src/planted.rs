@@ -40,7 +40,10 @@ pub fn catch_all(bugs: &[Bug], seeds: u64, threads: usize) -> Vec<Catch> {
 }
 
 fn catch_one(bug: Bug, seeds: u64) -> Catch {
-    let options = Options { bug: Some(bug), ..Options::default() };
+    let options = Options {
+        bug: Some(bug),
+        ..Options::default()
+    };
     let tries = (0..seeds).find_map(|seed| {
         let failure = run_with(seed, &options, None).err()?;
         Some((seed + 1, failure))
@@ -72,5 +75,9 @@ pub fn table(caught: &[Catch], seeds: u64) -> String {
 fn short_rule(failure: &Failure) -> String {
     let rule = failure.rule();
     let is_name = rule.len() <= 3 && rule.starts_with(|c: char| c.is_ascii_uppercase());
-    if is_name { rule.to_owned() } else { "assertion".into() }
+    if is_name {
+        rule.to_owned()
+    } else {
+        "assertion".into()
+    }
 }

@@ -12,8 +12,8 @@ use scheduler::Scheduler;
 use store::{Change, Draft, History, Plan, Resume, Speculative, State};
 use types::{Entropy, Timestamp};
 
-use crate::host::{HISTORY_CHANGES_MAX, Outcome, Waiter};
 use crate::bugs::Bug;
+use crate::host::{HISTORY_CHANGES_MAX, Outcome, Waiter};
 use crate::params::MS;
 use crate::serving::Serving;
 use crate::spoil::{is_silent, spoil};
@@ -206,12 +206,20 @@ impl World {
         let others = self.hosts.iter().enumerate().filter(|(i, _)| *i != at);
         let two = others.filter(|(_, h)| h.process.as_ref().is_some_and(|p| p.reign.is_some()));
         let two = two.count() > 0;
-        let changing = self.hosts.iter().any(|h| h.changes_members_after(self.members_index));
+        let changing = self
+            .hosts
+            .iter()
+            .any(|h| h.changes_members_after(self.members_index));
         let cut = !self.cut.is_empty();
-        let ahead = self.leading(at).is_some_and(|l| l.ahead > Duration::from_secs(1));
+        let ahead = self
+            .leading(at)
+            .is_some_and(|l| l.ahead > Duration::from_secs(1));
         self.mark_if(updating, "leader change during an update");
         self.mark_if(two, "two managers believe to lead");
-        self.mark_if(changing, "leader change in the middle of a membership change");
+        self.mark_if(
+            changing,
+            "leader change in the middle of a membership change",
+        );
         self.mark_if(cut, "leader change during a partition");
         self.mark_if(ahead, "reign whose clock is behind the one before");
     }

@@ -66,7 +66,10 @@ pub struct Options {
 /// # Errors
 /// The first invariant that did not hold.
 pub fn run(seed: u64, bug: Option<Bug>) -> Result<Outcome, Failure> {
-    let options = Options { bug, ..Options::default() };
+    let options = Options {
+        bug,
+        ..Options::default()
+    };
     run_with(seed, &options, None)
 }
 
@@ -109,7 +112,11 @@ pub fn run_scenario(
         }
         (Ok(Ok(())), None) => "nothing was run".into(),
     };
-    Err(Failure { seed: scenario.seed, at: now, what })
+    Err(Failure {
+        seed: scenario.seed,
+        at: now,
+        what,
+    })
 }
 
 fn outcome(world: World) -> Outcome {
@@ -117,6 +124,6 @@ fn outcome(world: World) -> Outcome {
         trace: world.trace,
         simulated_secs: world.now / SEC,
         events: world.events(),
-        marks: world.marks,
+        marks: world.marks(),
     }
 }

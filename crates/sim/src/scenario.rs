@@ -37,9 +37,16 @@ impl Scenario {
     /// What a seed says, with faults for so long.
     pub fn of_seed_lasting(seed: u64, chaos: Option<u64>) -> Self {
         let params = Self::params(seed);
-        let params = Params { chaos: chaos.unwrap_or(params.chaos), ..params };
+        let params = Params {
+            chaos: chaos.unwrap_or(params.chaos),
+            ..params
+        };
         let steps = schedule::from_seed(&mut Rng::new(mix(seed) ^ 0xfa01), &params);
-        Self { seed, params, steps }
+        Self {
+            seed,
+            params,
+            steps,
+        }
     }
 
     fn params(seed: u64) -> Params {
@@ -83,7 +90,11 @@ impl FromStr for Scenario {
                 return Err(format!("{line:?}: there is no parameter {name}"));
             }
         }
-        Ok(Self { seed, params, steps })
+        Ok(Self {
+            seed,
+            params,
+            steps,
+        })
     }
 }
 
@@ -101,7 +112,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_refused() {
-        for bad in ["", "sed 1", "seed 1\nset colour 3", "seed 1\nset managers x", "seed 1\nnow"] {
+        for bad in [
+            "",
+            "sed 1",
+            "seed 1\nset colour 3",
+            "seed 1\nset managers x",
+            "seed 1\nnow",
+        ] {
             assert!(bad.parse::<Scenario>().is_err(), "{bad:?}");
         }
     }

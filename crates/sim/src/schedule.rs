@@ -201,7 +201,14 @@ impl FromStr for Step {
         let word = words.next().unwrap_or_default();
         let act = Act::ALL.iter().copied().find(|a| a.word() == word);
         let act = act.ok_or_else(|| wrong("nothing like this can be done"))?;
-        let mut step = Step { at, act, who: 0, ms: 0, how: 0, text: String::new() };
+        let mut step = Step {
+            at,
+            act,
+            who: 0,
+            ms: 0,
+            how: 0,
+            text: String::new(),
+        };
         if act == Act::Service {
             step.text = words.collect::<Vec<_>>().join(" ");
             return Ok(step);
@@ -296,14 +303,21 @@ pub fn from_seed(rng: &mut Rng, params: &Params) -> Vec<Step> {
 fn faults(rng: &mut Rng, params: &Params) -> Vec<Step> {
     // Each seed leaves out some kinds, so that the others come in numbers.
     let spared = rng.one_of(&[0, 2_000, 5_000, 8_000]);
-    let kinds: Vec<_> = FAULTS.iter().filter(|f| f.0 == Act::Mend || !rng.chance(spared)).collect();
+    let kinds: Vec<_> = FAULTS
+        .iter()
+        .filter(|f| f.0 == Act::Mend || !rng.chance(spared))
+        .collect();
     let weights: Vec<_> = kinds.iter().map(|f| f.1).collect();
     let mut at = 5 * SEC;
     let mut steps = Vec::new();
     while at < params.chaos {
         let (act, _, lengths) = kinds[weighted(rng, &weights)];
         let longest = rng.one_of(lengths);
-        let who = if rng.chance(5_000) && act.is_for_manager() { LEADER } else { rng.under(64) };
+        let who = if rng.chance(5_000) && act.is_for_manager() {
+            LEADER
+        } else {
+            rng.under(64)
+        };
         steps.push(Step {
             at,
             act: *act,
@@ -340,7 +354,14 @@ fn operations(rng: &mut Rng, params: &Params) -> Vec<Step> {
         };
         let ms = rng.between(0, rng.clone().one_of(&[200, 5_000, 30_000]));
         let (who, how) = (rng.under(64), rng.next_u64() >> 20);
-        steps.push(Step { at, act, who, ms, how, text: String::new() });
+        steps.push(Step {
+            at,
+            act,
+            who,
+            ms,
+            how,
+            text: String::new(),
+        });
         at += rng.between(0, params.operator_max).max(50 * MS);
     }
     steps
@@ -383,12 +404,21 @@ mod tests {
         let line = "12.5 service web replicas=3 image=stable";
         let step: Step = line.parse().unwrap();
         assert_eq!(step.at, 12_500_000);
-        assert_eq!(step.to_string(), "12.500000 service web replicas=3 image=stable");
+        assert_eq!(
+            step.to_string(),
+            "12.500000 service web replicas=3 image=stable"
+        );
     }
 
     #[test]
     fn what_cannot_be_read_is_refused_with_its_line() {
-        for line in ["", "x mend", "1.0 explode", "1.0 mend who=me", "1.0 mend for=3"] {
+        for line in [
+            "",
+            "x mend",
+            "1.0 explode",
+            "1.0 mend who=me",
+            "1.0 mend for=3",
+        ] {
             let refused = line.parse::<Step>().unwrap_err();
             assert!(refused.starts_with(&format!("{line:?}")), "{refused}");
         }

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dispatcher::{
-    Answer, Assignments, BatchId, CallError, CallId, Dispatcher, Effect, Input,
-    Leadership, Manager, OpenSession, Outcome, StreamId,
+    Answer, Assignments, BatchId, CallError, CallId, Dispatcher, Effect, Input, Leadership,
+    Manager, OpenSession, Outcome, StreamId,
 };
 use store::{Resume, State};
 use types::{NodeId, Timestamp};
 
 use crate::agent::{ToAgent, ToManager};
-use crate::host::{self, Waiter};
 use crate::bugs::Bug;
+use crate::host::{self, Waiter};
 use crate::params::MS;
 use crate::reign::ReignId;
 use crate::world::{Event, ManagerEvent, World};

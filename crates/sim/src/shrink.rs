@@ -41,12 +41,24 @@ pub fn shrink(scenario: &Scenario, bug: Option<Bug>, runs_max: usize) -> Option<
     shrinker.leave_out();
     shrinker.make_smaller();
     shrinker.leave_out();
-    let Shrinker { best, failure, runs, .. } = shrinker;
-    Some(Shrunk { scenario: best, failure, runs })
+    let Shrinker {
+        best,
+        failure,
+        runs,
+        ..
+    } = shrinker;
+    Some(Shrunk {
+        scenario: best,
+        failure,
+        runs,
+    })
 }
 
 fn attempt(scenario: &Scenario, bug: Option<Bug>) -> Option<Failure> {
-    let options = Options { bug, ..Options::default() };
+    let options = Options {
+        bug,
+        ..Options::default()
+    };
     run_scenario(scenario, &options, None).err()
 }
 

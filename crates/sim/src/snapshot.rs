@@ -59,7 +59,10 @@ impl World {
     }
 
     pub(crate) fn snapshot_made(&mut self, at: usize, mut file: SnapshotFile) {
-        let (keep_entries, full) = (self.params.keep_entries, self.hosts[at].full_until > self.now);
+        let (keep_entries, full) = (
+            self.params.keep_entries,
+            self.hosts[at].full_until > self.now,
+        );
         let host = &mut self.hosts[at];
         let Some(process) = host.process.as_mut() else {
             return;

@@ -30,10 +30,15 @@ pub(crate) fn edit(
     let known = services.find(|s| s.spec.annotations.name == name).cloned();
     let mut spec = match &known {
         Some(service) => ServiceSpec::clone(&service.spec),
-        None => ServiceSpec { annotations: Annotations::named(name), ..ServiceSpec::default() },
+        None => ServiceSpec {
+            annotations: Annotations::named(name),
+            ..ServiceSpec::default()
+        },
     };
     for word in words {
-        let (key, value) = word.split_once('=').ok_or_else(|| format!("{word}: no value"))?;
+        let (key, value) = word
+            .split_once('=')
+            .ok_or_else(|| format!("{word}: no value"))?;
         match (key, &known) {
             ("remove", Some(s)) => return Ok(vec![Action::Remove(Key::Service(s.id))]),
             ("rollback", Some(s)) => return Ok(crate::edits::roll_back(s, now)),
@@ -48,7 +53,9 @@ pub(crate) fn edit(
 }
 
 fn number(key: &str, value: &str) -> Result<u64, String> {
-    value.parse().map_err(|_| format!("{key}={value}: a number is needed"))
+    value
+        .parse()
+        .map_err(|_| format!("{key}={value}: a number is needed"))
 }
 
 fn set(spec: &mut ServiceSpec, key: &str, value: &str, head: &State) -> Result<(), String> {
@@ -58,7 +65,10 @@ fn set(spec: &mut ServiceSpec, key: &str, value: &str, head: &State) -> Result<(
         "global" => spec.mode = ServiceMode::Global,
         "job" => {
             let total_completions = count()?;
-            spec.mode = ServiceMode::ReplicatedJob { max_concurrent: 2, total_completions };
+            spec.mode = ServiceMode::ReplicatedJob {
+                max_concurrent: 2,
+                total_completions,
+            };
         }
         "cpus" => {
             let resources = Resources {
@@ -69,7 +79,10 @@ fn set(spec: &mut ServiceSpec, key: &str, value: &str, head: &State) -> Result<(
         }
         "zone" => {
             let constraints = vec![format!("node.labels.zone == {value}")];
-            spec.task.placement = Some(Placement { constraints, ..Placement::default() });
+            spec.task.placement = Some(Placement {
+                constraints,
+                ..Placement::default()
+            });
         }
         "port" | "hostport" => {
             let port = PortConfig {
@@ -82,7 +95,10 @@ fn set(spec: &mut ServiceSpec, key: &str, value: &str, head: &State) -> Result<(
                 ..PortConfig::default()
             };
             let mode = spec.endpoint.as_ref().map(|e| e.mode).unwrap_or_default();
-            spec.endpoint = Some(EndpointSpec { mode, ports: vec![port] });
+            spec.endpoint = Some(EndpointSpec {
+                mode,
+                ports: vec![port],
+            });
         }
         "image" | "env" | "grace" | "secret" => container(spec, key, value, head)?,
         "restart" | "attempts" | "restart-delay" => restart(spec, key, value)?,
@@ -133,4 +149,3 @@ fn update(spec: &mut ServiceSpec, key: &str, value: &str) -> Result<(), String> 
     }
     Ok(())
 }
-

@@ -43,7 +43,11 @@ fn orchestrator(plan: &mut Plan, head: &State, bug: Bug, rng: &mut dyn Entropy) 
                 if let Action::NewTask(new) = action {
                     let job = head.services().get(new.service);
                     let job = job.is_some_and(|s| s.spec.mode.is_job());
-                    new.desired_state = if job { TaskState::Complete } else { TaskState::Running };
+                    new.desired_state = if job {
+                        TaskState::Complete
+                    } else {
+                        TaskState::Running
+                    };
                 }
             }
         }
@@ -83,7 +87,10 @@ fn first_new(plan: &Plan, wanted: impl Fn(&NewTask) -> bool) -> Option<NewTask> 
 }
 
 fn unguarded(actions: Vec<Action>) -> Step {
-    Step { guards: Vec::new(), actions }
+    Step {
+        guards: Vec::new(),
+        actions,
+    }
 }
 
 /// A further slot of an update that is replacing one right now.
@@ -108,7 +115,10 @@ fn one_more(plan: &Plan, head: &State, rng: &mut dyn Entropy) -> Option<Step> {
     let mut new = replaced.clone();
     new.id = TaskId::random(rng);
     new.slot = old.slot;
-    let stop = Action::Desire { task: old.id, state: TaskState::Shutdown };
+    let stop = Action::Desire {
+        task: old.id,
+        state: TaskState::Shutdown,
+    };
     Some(unguarded(vec![stop, Action::NewTask(new)]))
 }
 
@@ -119,7 +129,12 @@ fn one_more_of_job(plan: &Plan, head: &State, rng: &mut dyn Entropy) -> Option<S
         service.is_some_and(|s| matches!(s.spec.mode, ServiceMode::ReplicatedJob { .. }))
     };
     let mut new = first_new(plan, of_job)?;
-    let above = head.tasks().of_service(new.service).map(|t| t.slot).max().unwrap_or(0);
+    let above = head
+        .tasks()
+        .of_service(new.service)
+        .map(|t| t.slot)
+        .max()
+        .unwrap_or(0);
     new.slot = new.slot.max(above) + 1;
     new.id = TaskId::random(rng);
     Some(unguarded(vec![Action::NewTask(new)]))
@@ -134,7 +149,10 @@ fn once_more(head: &State, rng: &mut dyn Entropy) -> Option<Step> {
             t.spec_version == Some(s.spec_version)
                 && matches!(s.spec.mode, ServiceMode::Replicated { .. })
         });
-        let mut slot = t.service_id.into_iter().flat_map(|s| head.tasks().of_slot(s, t.slot));
+        let mut slot = t
+            .service_id
+            .into_iter()
+            .flat_map(|s| head.tasks().of_slot(s, t.slot));
         let alone = !slot.any(|o| o.is_runnable());
         never && current && alone && t.status.state == TaskState::Failed
     };

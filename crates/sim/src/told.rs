@@ -12,18 +12,15 @@ use crate::world::World;
 /// Secrets that tasks on a node need: those from ASSIGNED until they end.
 pub(crate) fn needed_secrets(state: &State, node: NodeId) -> BTreeSet<SecretId> {
     let tasks = state.tasks().on_node(node);
-    let live = tasks.filter(|t| {
-        (TaskState::Assigned..=TaskState::Running).contains(&t.status.state)
-    });
+    let live =
+        tasks.filter(|t| (TaskState::Assigned..=TaskState::Running).contains(&t.status.state));
     let references = live.flat_map(|t| t.spec().container().map(|c| c.secrets.clone()));
     references.flatten().map(|r| r.secret_id).collect()
 }
 
 /// Plants a bug: no node is ever called down.
 pub(crate) fn never_down(plan: &mut Plan) {
-    let calls_down = |a: &Action| {
-        matches!(a, Action::Update(Object::Node(n)) if n.status.state == NodeState::Down)
-    };
+    let calls_down = |a: &Action| matches!(a, Action::Update(Object::Node(n)) if n.status.state == NodeState::Down);
     plan.steps.retain(|s| !s.actions.iter().any(calls_down));
 }
 
@@ -50,7 +47,8 @@ impl World {
                 AssignmentChange::Update(Item::Secret(secret)) => {
                     if !needed.contains(&secret.id) {
                         let id = secret.id;
-                        let text = format!("a{agent} is sent secret {id}, which no task of it needs");
+                        let text =
+                            format!("a{agent} is sent secret {id}, which no task of it needs");
                         return self.violate("X1", text);
                     }
                 }
@@ -69,7 +67,9 @@ impl World {
             Some(Bug::SecretForever) => message.changes.retain(|c| !removes(c, true)),
             Some(Bug::SecretEarly) => {
                 let some = view.secrets().iter().next().cloned();
-                message.changes.extend(some.map(|s| AssignmentChange::Update(Item::Secret(s))));
+                message
+                    .changes
+                    .extend(some.map(|s| AssignmentChange::Update(Item::Secret(s))));
             }
             _ => {}
         }
@@ -77,7 +77,10 @@ impl World {
 
     pub(crate) fn mark_message(&mut self, message: &Assignments) {
         let complete = message.kind == AssignmentKind::Complete;
-        self.mark_if(complete && !message.changes.is_empty(), "complete set with tasks sent");
+        self.mark_if(
+            complete && !message.changes.is_empty(),
+            "complete set with tasks sent",
+        );
         for change in &message.changes {
             match change {
                 AssignmentChange::Update(Item::Secret(_)) => self.mark("secret sent"),

@@ -31,7 +31,11 @@ fn clusters_keep_every_invariant_and_converge_after_faults() {
     let batch = run_batch(first..first + count, &Options::default(), cores(), false);
     let failed: Vec<_> = batch.failures.iter().map(ToString::to_string).collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
-    assert!(batch.marks.len() > 60, "few situations were reached: {:?}", batch.marks.keys());
+    assert!(
+        batch.marks.len() > 60,
+        "few situations were reached: {:?}",
+        batch.marks.keys()
+    );
 }
 
 #[test]
@@ -47,7 +51,11 @@ fn planted_bugs_are_caught_within_a_handful_of_seeds() {
     std::panic::set_hook(Box::new(|_| {}));
     let caught = catch_all(&QUICK, 10, cores());
     drop(std::panic::take_hook());
-    let missed: Vec<_> = caught.iter().filter(|c| c.caught.is_none()).map(|c| c.bug).collect();
+    let missed: Vec<_> = caught
+        .iter()
+        .filter(|c| c.caught.is_none())
+        .map(|c| c.bug)
+        .collect();
     assert!(missed.is_empty(), "not caught: {missed:?}");
 }
 
