@@ -1,6 +1,8 @@
 //! Tasks of the project: `cargo xtask tidy` checks the house rules that the compiler cannot;
-//! `cargo xtask sim` runs whole clusters in simulated time; `cargo xtask torture` torments real ones.
+//! `cargo xtask sim` runs whole clusters in simulated time; `cargo xtask torture` torments real ones;
+//! `cargo xtask callgrind` counts the instructions of hot paths.
 
+mod callgrind;
 mod rings;
 mod sim;
 mod source;
@@ -13,11 +15,12 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.first().map(String::as_str) {
         Some("tidy") => tidy::run(),
+        Some("callgrind") => callgrind::run(),
         Some("sim") => sim::run(&args[1..]),
         Some("torture") => torture::run(&args[1..]),
         _ => {
             eprintln!(
-                "usage: cargo xtask tidy | sim [--seeds N] [--seed S] [--show] [--until SECS] \
+                "usage: cargo xtask tidy | callgrind | sim [--seeds N] [--seed S] [--show] [--until SECS] \
                  [--bug NAME] [--keep-going] | torture [--minutes N] [--seed S] \
                  [--ground loopback|hosts] [--faults-secs N]"
             );
