@@ -5,14 +5,14 @@
 //! task that ended, and its agent stops what still runs. Only active nodes are looked at: drained
 //! ones lose their tasks anyway, and a pause asks for nothing to be moved.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use store::{Action, Change, Diff, Guard, Plan, State, Step};
 use types::task::{TaskStatus, message};
 use types::{
-    Availability, GenericResource, Node, NodeId, Resources, Task, TaskId, TaskSpec, TaskState,
-    Timestamp,
+    Availability, GenericResource, Node, NodeId, Resources, ServiceId, Task, TaskId, TaskSpec,
+    TaskState, Timestamp,
 };
 
 use crate::budget::{Budget, guarded_nodes, guarded_tasks};
@@ -26,13 +26,15 @@ pub struct Enforcer {
     /// Nodes that the latest plan evicts from, and the tasks that it evicts: whatever moves one of
     /// them may have dropped an eviction.
     planned: (BTreeSet<NodeId>, BTreeSet<TaskId>),
+    /// Nothing was looked at yet.
+    fresh: bool,
 }
 
 impl Enforcer {
     /// A stage that has every node to look at.
     pub fn new(view: &State, _now: Timestamp) -> Self {
         Self {
-            dirty: view.nodes().iter().map(|n| n.id).collect(),
+            fresh: !view.nodes().is_empty(),
             ..Self::default()
         }
     }
@@ -58,6 +60,9 @@ impl Enforcer {
 
     /// What to change now.
     pub fn plan(&mut self, view: &State, now: Timestamp) -> Plan {
+        if std::mem::take(&mut self.fresh) {
+            self.dirty.extend(demanding(view));
+        }
         let mut budget = Budget::new();
         while !budget.is_spent()
             && let Some(id) = self.dirty.pop_first()
@@ -77,6 +82,27 @@ impl Enforcer {
         }
         plan
     }
+}
+
+/// Nodes with tasks that ask something of them, read in one go.
+fn demanding(view: &State) -> BTreeSet<NodeId> {
+    let mut services: BTreeMap<ServiceId, bool> = BTreeMap::new();
+    let asks = |spec: &TaskSpec| spec.placement.is_some() || spec.reservations().is_some();
+    let mut found = BTreeSet::new();
+    for task in view.tasks().iter() {
+        let Some(node) = task.node_id else { continue };
+        let asked = match task.service_id {
+            Some(id) => *services.entry(id).or_insert_with(|| {
+                let service = view.services().get(id);
+                service.is_none_or(|s| asks(&s.spec.task))
+            }),
+            None => true,
+        };
+        if asked || asks(task.spec()) || !task.assigned_generic_resources.is_empty() {
+            found.insert(node);
+        }
+    }
+    found
 }
 
 fn offers_differ(old: &Node, new: &Node) -> bool {

@@ -84,10 +84,14 @@ impl<'a> Ground<'a> {
 
     /// Whether a task is not what the service asks for.
     pub(crate) fn is_outdated(&self, task: &Task) -> bool {
+        self.is_outdated_on(task, self.node_of(task))
+    }
+
+    fn is_outdated_on(&self, task: &Task, node: Option<&Node>) -> bool {
         let known = task.spec_version.and_then(|v| self.differences.get(&v));
         let found = || difference(&task.service_spec, &self.service.spec);
         let difference = known.copied().unwrap_or_else(found);
-        difference.outdates(task, self.node_of(task), &self.service.spec)
+        difference.outdates(task, node, &self.service.spec)
     }
 
     /// The node of a task.
@@ -105,13 +109,19 @@ impl<'a> Ground<'a> {
     /// How a task that is meant to run stands.
     pub(crate) fn standing(&self, task: &Task) -> Standing {
         let drains = |n: &Node| n.spec.availability == Availability::Drain;
-        if task.status.state.is_terminal() && task.status.state != TaskState::Orphaned {
-            Standing::Ended
-        } else if task.status.state.is_terminal() || self.is_lost(task) {
+        let gone = |n: Option<&Node>| n.is_none_or(|n| n.status.state == NodeState::Down);
+        if task.status.state.is_terminal() {
+            return match task.status.state {
+                TaskState::Orphaned => Standing::Lost,
+                _ => Standing::Ended,
+            };
+        }
+        let node = self.node_of(task);
+        if task.node_id.is_some() && gone(node) {
             Standing::Lost
-        } else if self.node_of(task).is_some_and(drains) {
+        } else if node.is_some_and(drains) {
             Standing::Leaving
-        } else if self.is_outdated(task) {
+        } else if self.is_outdated_on(task, node) {
             Standing::Outdated
         } else {
             Standing::Current

@@ -40,9 +40,7 @@ impl Reaper {
     /// A stage that has to look at every slot with something to delete.
     pub fn new(view: &State, _now: Timestamp) -> Self {
         let mut reaper = Self::default();
-        let strays = view.tasks().iter().filter(|t| t.service_id.is_none());
-        reaper.strays = strays.map(|t| t.id).collect();
-        reaper.mark_crowded(view, view.tasks().iter());
+        reaper.mark_all(view);
         let scheduled = view.services().iter().filter(|s| schedule(s).is_some());
         reaper.rescheduled = scheduled.map(|s| s.id).collect();
         reaper
@@ -53,6 +51,28 @@ impl Reaper {
         for service in std::mem::take(&mut self.rescheduled) {
             let tasks = view.tasks().of_service(service);
             self.slots.extend(tasks.map(|t| (service, SlotKey::of(t))));
+        }
+    }
+
+    /// Marks every slot that may have something to delete, and all strays.
+    fn mark_all(&mut self, view: &State) {
+        for task in view.tasks().iter() {
+            match task.service_id {
+                None => _ = self.strays.insert(task.id),
+                Some(service) if task.desired_state == TaskState::Remove => {
+                    self.slots.insert((service, SlotKey::of(task)));
+                }
+                Some(_) => {}
+            }
+        }
+        let limit = retention(view).unwrap_or(usize::MAX);
+        for (service, number) in view.tasks().crowded_slots(limit) {
+            let first = view.tasks().of_slot(service, number).next();
+            if first.is_some_and(|t| t.service_spec.mode.is_global()) {
+                self.mark_crowded(view, view.tasks().of_service(service));
+            } else {
+                self.slots.insert((service, SlotKey::Number(number)));
+            }
         }
     }
 

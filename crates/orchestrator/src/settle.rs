@@ -31,6 +31,13 @@ pub(crate) struct Settled {
     pub(crate) wake_at: Option<Timestamp>,
 }
 
+impl Settled {
+    /// Whether there is nothing to do, now or later.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.step.actions.is_empty() && self.wake_at.is_none()
+    }
+}
+
 /// The tasks of a slot that are meant to run, by how they stand; each list oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Reading<'a> {

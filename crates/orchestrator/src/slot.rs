@@ -78,13 +78,25 @@ impl<'a> Slot<'a> {
     /// All slots of a service that have records; of global services also the empty slots of all
     /// nodes.
     pub(crate) fn read_all(ground: &Ground<'a>) -> Vec<Self> {
-        let (view, service) = (ground.view, ground.service);
-        let mut slots: BTreeMap<SlotKey, Vec<&Arc<Task>>> = BTreeMap::new();
-        if service.spec.mode.is_global() {
-            let nodes = view.nodes().iter();
-            slots.extend(nodes.map(|n| (SlotKey::Node(n.id), Vec::new())));
+        let tasks = ground.view.tasks().of_service(ground.service.id);
+        Self::sort_all(ground, tasks.map(|t| (t.slot, t)).collect())
+    }
+
+    /// The same from all tasks of the service, in any order, with the numbers of their slots.
+    pub(crate) fn sort_all(ground: &Ground<'a>, mut tasks: Vec<(u64, &'a Arc<Task>)>) -> Vec<Self> {
+        if !ground.service.spec.mode.is_global() {
+            tasks.sort_by_key(|(slot, _)| *slot);
+            let slots = tasks.chunk_by(|a, b| a.0 == b.0);
+            let read = |slot: &[(u64, &'a Arc<Task>)]| {
+                let records = slot.iter().map(|(_, task)| *task).collect();
+                Self::new(ground, SlotKey::Number(slot[0].0), records)
+            };
+            return slots.map(read).collect();
         }
-        for task in view.tasks().of_service(service.id) {
+        let nodes = ground.view.nodes().iter();
+        let mut slots: BTreeMap<SlotKey, Vec<&Arc<Task>>> =
+            nodes.map(|n| (SlotKey::Node(n.id), Vec::new())).collect();
+        for (_, task) in tasks {
             slots.entry(SlotKey::of(task)).or_default().push(task);
         }
         let slots = slots.into_iter();

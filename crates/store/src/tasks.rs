@@ -62,6 +62,18 @@ impl TaskTable {
         self.slots((id, slot, TaskId::MIN), (id, slot, TaskId::MAX))
     }
 
+    /// The slots of services that hold more than `limit` tasks, without looking at the tasks. All
+    /// tasks of a global service are in one.
+    pub fn crowded_slots(&self, limit: usize) -> impl Iterator<Item = (ServiceId, u64)> + '_ {
+        let (mut last, mut count) = (None, 0usize);
+        self.by_slot.iter().filter_map(move |(service, slot, _)| {
+            let slot = (*service, *slot);
+            count = if last == Some(slot) { count + 1 } else { 1 };
+            last = Some(slot);
+            (count == limit.saturating_add(1)).then_some(slot)
+        })
+    }
+
     /// Tasks that have this node, in any state.
     pub fn on_node(&self, id: NodeId) -> impl Iterator<Item = &Arc<Task>> {
         self.by_node

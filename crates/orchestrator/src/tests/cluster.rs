@@ -551,6 +551,11 @@ fn is_in_flight(
         return false;
     };
     let made = &tasks[old + 1..];
+    // Its new task was told to stop beside the old one, which goes on: its turn is to come again.
+    let wanted = |t: &&Arc<Task>| t.desired_state < TaskState::Shutdown;
+    if tasks[..=old].iter().any(|t| wanted(&t)) && !made.iter().any(|t| wanted(&t)) {
+        return false;
+    }
     let image = |t: &Task| t.spec().container().unwrap().image.clone();
     made.first()
         .is_some_and(|t| !arrived.contains(&(key, image(t))))
