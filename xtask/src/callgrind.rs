@@ -127,7 +127,8 @@ fn rows(table: &str) -> impl Iterator<Item = (String, Vec<u64>)> {
         let mut cells = line.trim_matches('|').split('|').map(str::trim);
         let shape = cells.next().filter(|s| s.contains(" × "))?;
         let counts: Option<Vec<u64>> = cells.map(|c| c.parse().ok()).collect();
-        counts.map(|counts| (shape.to_owned(), counts))
+        let counts = counts.filter(|c| !c.is_empty())?;
+        Some((shape.to_owned(), counts))
     })
 }
 

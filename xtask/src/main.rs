@@ -1,6 +1,6 @@
 //! Tasks of the project: `cargo xtask tidy` checks the house rules that the compiler cannot;
-//! `cargo xtask sim` runs whole clusters in simulated time; `cargo xtask torture` torments real ones;
-//! `cargo xtask callgrind` counts the instructions of hot paths.
+//! `cargo xtask callgrind` counts the instructions of hot paths; `cargo xtask sim` runs whole
+//! clusters in simulated time; `cargo xtask torture` torments real ones.
 
 mod callgrind;
 mod rings;
@@ -20,8 +20,8 @@ fn main() -> ExitCode {
         Some("torture") => torture::run(&args[1..]),
         _ => {
             eprintln!(
-                "usage: cargo xtask tidy | callgrind | sim [--seeds N] [--seed S] [--show] [--until SECS] \
-                 [--bug NAME] [--keep-going] | torture [--minutes N] [--seed S] \
+                "usage: cargo xtask tidy | callgrind | sim [--seeds N] [--seed S] [--show] \
+                 [--until SECS] [--bug NAME] [--keep-going] | torture [--minutes N] [--seed S] \
                  [--ground loopback|hosts] [--faults-secs N]"
             );
             ExitCode::from(2)

@@ -2,8 +2,9 @@
 //!
 //! [`Scheduler`] is the leader's stage between PENDING and ASSIGNED. It keeps an index of nodes
 //! and of tasks that wait, follows it change by change, and answers [`Scheduler::plan`] with
-//! assignments. [`simulate`] rehearses what a declaration would lead to. [`explain`] answers for one task what the scheduler would see now, from a state
-//! alone. [`constraint`] reads placement constraints for everybody who needs them.
+//! assignments. [`simulate`] rehearses what a declaration would lead to. [`explain`] answers for
+//! one task what the scheduler would see now, from a state alone. [`constraint`] and [`affinity`]
+//! read expressions for everybody who needs them.
 //!
 //! Nothing here reads a clock, does I/O or changes a state; nothing here restarts or moves a task.
 

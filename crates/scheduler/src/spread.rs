@@ -135,8 +135,8 @@ impl Tree {
 
     /// Gives the next task to the best node that still has room.
     ///
-    /// `place` is asked to put it on a node that ranks so and answers with the node's new rank, or `None` if
-    /// there is no room. Returns the place, or `None` if no node has room.
+    /// `place` is asked to put it on a node that ranks so and answers with the node's new rank, or
+    /// `None` if there is no room. Returns the place, or `None` if no node has room.
     pub(crate) fn next(
         &mut self,
         place: &mut impl FnMut(Candidate) -> Option<Rank>,

@@ -153,3 +153,107 @@ fn an_unknown_task_has_no_explanation() {
     let none = task_id(STEPS_MAX as u64);
     assert_eq!(explain::task(&world.state, none, world.now), None);
 }
+
+#[test]
+fn affinities_are_explained_and_the_nearest_miss_is_named() {
+    let mut world = World::with((1..=3).map(node));
+    world.create(service(1, |s| {
+        place(s, |p| {
+            p.constraints = vec!["node.hostname==host-2".into()];
+        });
+        reserve(s, 3 * CPU, 0);
+    }));
+    world.pending(1, 1);
+    world.settle();
+    world.create(service(2, |s| {
+        s.options.affinities = vec!["service==service-1".into(), "image!=redis".into()];
+        s.options.priority = 7;
+        reserve(s, 2 * CPU, 0);
+    }));
+    let task = world.pending(2, 1)[0];
+    world.settle();
+    let why = explain(&world, task);
+    assert_eq!(why.reason(), world.err(task), "the status says the same");
+    assert_eq!(why.priority, 7);
+    let affinity = &why.filtered[0];
+    assert_eq!((affinity.filter, affinity.nodes), (Filter::Affinity, 2));
+    assert_eq!(
+        affinity.examples[0].detail,
+        "service==service-1 does not hold, it has no such service"
+    );
+    let nearest = why.nearest.unwrap();
+    assert_eq!(nearest.filter, Filter::Resources);
+    assert_eq!(nearest.example.hostname, "host-2");
+    assert_eq!(
+        nearest.example.detail,
+        "cpu: 2.000 CPUs wanted, 1.000 CPUs free"
+    );
+    assert_eq!(why.exhausted[0].wanted_text(), "2.000 CPUs");
+    assert_eq!(why.exhausted[0].free_text(), "1.000 CPUs");
+}
+
+#[test]
+fn the_nearest_miss_is_the_node_that_is_least_short() {
+    let mut world = World::with((1..=3).map(node));
+    world.edit_node(2, |n| {
+        let described = std::sync::Arc::make_mut(n.description.as_mut().unwrap());
+        described.resources.memory_bytes = 15 * GIB;
+    });
+    world.create(service(1, |s| reserve(s, 0, 16 * GIB)));
+    let task = world.pending(1, 1)[0];
+    world.settle();
+    let nearest = explain(&world, task).nearest.unwrap();
+    assert_eq!(nearest.example.hostname, "host-2");
+    assert_eq!(
+        nearest.example.detail,
+        "memory: 16384 MiB wanted, 15360 MiB free"
+    );
+}
+
+#[test]
+fn scores_name_branches_wishes_weight_and_image_in_the_order_they_rank() {
+    let holds = |n: u64| {
+        let mut node = labelled(n, "zone", if n == 1 { "a" } else { "b" });
+        let described = std::sync::Arc::make_mut(node.description.as_mut().unwrap());
+        let labels = &mut described.engine.labels;
+        if n == 3 {
+            labels.insert(types::node::IMAGES_LABEL.into(), "redis:7".into());
+        }
+        node
+    };
+    let mut world = World::with((1..=3).map(holds));
+    world.create(service(1, |s| {
+        reserve(s, CPU, GIB);
+        s.options.strategy = Some(types::Strategy::Binpack);
+        place(s, |p| {
+            p.constraints = vec!["node.hostname!=~host-1".into()];
+            p.preferences = vec![types::task::PlacementPreference::Spread {
+                descriptor: "node.labels.zone".into(),
+            }];
+        });
+        if let types::Runtime::Container(container) = &mut s.task.runtime {
+            container.image = "redis:7".into();
+        }
+    }));
+    let tasks = world.pending(1, 2);
+    world.settle();
+    assert_eq!(world.spread(&tasks), [(1, 1), (3, 1)].into());
+    let why = explain(&world, tasks[1]);
+    assert_eq!(why.strategy, types::Strategy::Binpack);
+    let there = world.node_of(tasks[1]).unwrap();
+    let first = &why.ranked[0];
+    assert_eq!(
+        first.node,
+        node_id(there),
+        "it has the node that ranks first"
+    );
+    let row = |n: u64| {
+        let ranked = why.ranked.iter().find(|r| r.node == node_id(n)).unwrap();
+        (ranked.missed.clone(), ranked.weight, ranked.holds_image)
+    };
+    assert_eq!(row(1).0, ["node.hostname!=~host-1"]);
+    assert_eq!(row(3), (vec![], 25 + 12, Some(true)));
+    assert_eq!(row(2).2, Some(false));
+    let branches: Vec<u64> = why.ranked.iter().map(|r| r.branches[0].1).collect();
+    assert!(branches.is_sorted(), "{branches:?}");
+}

@@ -331,7 +331,8 @@ proptest! {
             world.step();
             for id in waiting {
                 let have = world.task(id).node_id;
-                prop_assert_eq!(have, want.get(&id).copied(), "{}", world.task(id).service_annotations().name);
+                let service = &world.task(id).service_annotations().name;
+                prop_assert_eq!(have, want.get(&id).copied(), "{}", service);
             }
             for end in &ends {
                 let placed: Vec<TaskId> = world.state.tasks().iter()
