@@ -147,6 +147,12 @@ impl<'a> Ground<'a> {
         task.desired_state <= self.goal()
     }
 
+    /// When the newest update of the service began; never, if there is none.
+    pub(crate) fn update_started_at(&self) -> Timestamp {
+        let status = self.service.update_status.as_ref();
+        status.map_or(Timestamp::MAX, |s| s.started_at)
+    }
+
     /// Where an update stands.
     pub(crate) fn update_state(&self) -> UpdateState {
         let status = self.service.update_status.as_ref();

@@ -94,8 +94,12 @@ impl Facts {
         let completed = is_completed(ground, slot);
         let held = live || completed || !may_restart(newest, slot);
         let current = wanted().any(|t| ground.standing(t) == Standing::Current);
-        // A new task that was stopped while an older one goes on has changed nothing.
-        let undone = |t: &Arc<Task>| live && was_stopped(t) && !ground.is_wanted(t);
+        // Beside an older task that goes on, a new one that was stopped, or tried by an earlier
+        // update, has changed nothing.
+        let undone = |t: &Arc<Task>| {
+            let past = t.meta.created_at < ground.update_started_at();
+            live && !ground.is_wanted(t) && (past || was_stopped(t))
+        };
         let latest = slot.tasks().rfind(|t| !undone(t)).unwrap_or(newest);
         let waits = held && !current && ground.is_outdated(latest);
         let candidate = waits && takes_updates(ground, slot.key);
@@ -140,9 +144,7 @@ impl Touch {
         let ran_at = before
             .and_then(|b| b.ran_at)
             .or_else(|| runs.then(|| reached_at(first)));
-        let status = ground.service.update_status.as_ref();
-        let started_at = status.map_or(Timestamp::MAX, |s| s.started_at);
-        let present = first.meta.created_at >= started_at;
+        let present = first.meta.created_at >= ground.update_started_at();
         let monitor = ground.update_config().monitor.unwrap_or(UPDATE_MONITOR);
         let early = ran_at.is_none_or(|at| reached_at(first).since(at) <= monitor);
         Some(Self {

@@ -509,3 +509,37 @@ fn an_update_ends_although_its_tasks_were_stopped_and_may_not_be_replaced() {
         assert_eq!(c.update_state(), UpdateState::Completed, "{action:?}");
     }
 }
+
+#[test]
+fn an_update_that_goes_to_and_fro_leaves_no_slot_behind() {
+    let mut spec = spec(ServiceMode::Global);
+    let mut config = update_config(2).unwrap();
+    config.order = UpdateOrder::StartFirst;
+    spec.update = Some(config);
+    spec.rollback = spec.update;
+    spec.task.restart = restart(RestartCondition::Any, 0);
+    let mut c = Cluster::new(4, spec);
+    c.set_history(0);
+    c.settle();
+    c.update(to("v0"));
+    c.settle();
+    for image in ["v0", "v1", "v2"] {
+        c.images.insert(image.to_owned(), Behaviour::Missing);
+    }
+    c.settle();
+    let failed = c.in_state(TaskState::Running)[0].id;
+    c.fail(failed);
+    c.settle();
+    for image in ["v2", "v0", "v2"] {
+        c.update(to(image));
+        c.settle();
+    }
+    for image in ["v0", "v1", "v2"] {
+        c.images.insert(image.to_owned(), Behaviour::Runs);
+    }
+    if c.update_state() == UpdateState::Paused {
+        c.update(|_| {});
+    }
+    c.run(60 * SECOND);
+    all_run(&c, "v2", 4);
+}
