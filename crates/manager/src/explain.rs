@@ -192,20 +192,6 @@ fn memory(bytes: i64) -> String {
     format!("{rounded}{}", UNITS[unit])
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn amounts_are_what_people_write() {
-        assert_eq!(amount("cpu", 500_000_000), "0.5 CPUs");
-        assert_eq!(amount("memory", 512 << 20), "512MiB");
-        assert_eq!(amount("memory", 3 << 29), "1.5GiB");
-        assert_eq!(amount("memory", 1_000), "1000B");
-        assert_eq!(amount("gpu", 3), "3 gpu");
-    }
-}
-
 fn verdict(filtered: look::Filtered, examples_max: usize) -> pb::FilterVerdict {
     let refusal = |e: look::Example| pb::NodeRefusal {
         node_id: e.node.to_string(),
@@ -266,5 +252,19 @@ fn nearest(nearest: look::Nearest) -> pb::NearestNode {
             hostname: nearest.example.hostname,
             reason: nearest.example.detail,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_what_people_write() {
+        assert_eq!(amount("cpu", 500_000_000), "0.5 CPUs");
+        assert_eq!(amount("memory", 512 << 20), "512MiB");
+        assert_eq!(amount("memory", 3 << 29), "1.5GiB");
+        assert_eq!(amount("memory", 1_000), "1000B");
+        assert_eq!(amount("gpu", 3), "3 gpu");
     }
 }

@@ -1,6 +1,8 @@
 //! Moves made by the real stages: services never have fewer tasks than their update policy
 //! allows, moves end, and what they led to is left alone, whoever leads.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which may fail")]
+
 use std::time::Duration;
 
 use proptest::prelude::*;

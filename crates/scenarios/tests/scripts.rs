@@ -1,5 +1,7 @@
 //! Every script goes as it was recorded. `UPDATE_EXPECT=1` records it anew.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which may fail")]
+
 use std::path::{Path, PathBuf};
 
 fn scripts() -> Vec<PathBuf> {
