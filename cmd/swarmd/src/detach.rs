@@ -25,11 +25,13 @@ const LOG_MODE: u32 = 0o600;
 /// Most of a child's log that is searched for the reason of its end.
 const REASON_BYTES_MAX: u64 = 1 << 20;
 
-/// Leaves the session of whoever started this process, if asked to.
+/// Leaves the session of whoever started this process, and what they had open, if asked to.
 pub fn own_session_if_asked() {
-    if std::env::var_os(OWN_SESSION).is_some()
-        && let Err(error) = nix::unistd::setsid()
-    {
+    if !is_child() {
+        return;
+    }
+    executor_process::inherited::close();
+    if let Err(error) = nix::unistd::setsid() {
         eprintln!("swarmd: cannot leave the session of the shell: {error}");
     }
 }

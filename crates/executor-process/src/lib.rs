@@ -12,6 +12,7 @@
 
 mod clock;
 mod describe;
+pub mod inherited;
 mod lifecycle;
 mod logfile;
 mod record;

@@ -262,7 +262,7 @@ mod tests {
     fn a_record_that_found_no_room_does_not_spoil_those_after_it() {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = LogWriter::create(dir.path(), 1 << 20, 1).unwrap();
-        let mut write = |writer: &mut LogWriter, text: &str| {
+        let write = |writer: &mut LogWriter, text: &str| {
             writer.write(Output::Stdout, Timestamp(1), text.as_bytes())
         };
         write(&mut writer, "before").unwrap();

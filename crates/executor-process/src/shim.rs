@@ -25,6 +25,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, setsid};
 
 use crate::clock;
+use crate::inherited;
 use crate::logfile::LogWriter;
 use crate::record::{ChildRecord, ExitRecord, ProcessRef, TaskDir, processes};
 use crate::spec::Launch;
@@ -55,6 +56,8 @@ pub fn main(dir: &Path) -> ExitCode {
     if std::env::var_os(STAGE_ENV).is_some() {
         return launch::main(&task);
     }
+    // The command would have it too.
+    inherited::close();
     match run(&task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -311,6 +311,28 @@ async fn a_command_that_cannot_be_written_down_does_not_run() {
 }
 
 #[tokio::test]
+async fn a_command_gets_nothing_that_the_agents_starter_had_open() {
+    let node = Node::new();
+    let executor = node.open();
+    let path = node.dir.path().join("lock");
+    // Open for this process and, unlike what Rust opens, for all that it starts.
+    let flags = nix::fcntl::OFlag::O_CREAT | nix::fcntl::OFlag::O_RDWR;
+    let _held = nix::fcntl::open(&path, flags, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    let run = node.run(|spec| spec.command = shell("sleep 900"));
+    within(executor.prepare(&run)).await.unwrap();
+    let pid = started(executor.as_ref(), &run).await;
+    for process in [pid, node.shim_pid(&run).as_raw()] {
+        let open = fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+        let files: Vec<_> = open.map(|e| fs::read_link(e.unwrap().path())).collect();
+        assert!(
+            !files.iter().flatten().any(|file| *file == path),
+            "{files:?}"
+        );
+    }
+    within(executor.remove(run.id())).await.unwrap();
+}
+
+#[tokio::test]
 async fn output_is_kept_within_its_bounds() {
     let node = Node::new();
     let executor = node.open();

@@ -154,6 +154,10 @@ fn mode(path: &Path) -> anyhow::Result<u32> {
 fn what_a_detached_node_writes_is_for_its_owner_only() -> anyhow::Result<()> {
     let mut cluster = Cluster::loopback("process")?;
     let node = cluster.add(&[]);
+    // What the caller has open, such as a lock, is not kept open by a node that stays.
+    let lock = cluster.dir().join("callers-lock");
+    let flags = nix::fcntl::OFlag::O_CREAT | nix::fcntl::OFlag::O_RDWR;
+    let _held = nix::fcntl::open(&lock, flags, nix::sys::stat::Mode::S_IRUSR)?;
     let said = cluster.swarmd(node, &["init", "--detach"])?.ok()?;
     assert!(
         said.lines().any(|line| line.starts_with("node ready")),
@@ -161,6 +165,9 @@ fn what_a_detached_node_writes_is_for_its_owner_only() -> anyhow::Result<()> {
     );
     let dir = cluster.node(node).state_dir.clone();
     let pid: i32 = std::fs::read_to_string(dir.join("lock"))?.trim().parse()?;
+    for open in std::fs::read_dir(format!("/proc/{pid}/fd"))?.flatten() {
+        assert_ne!(std::fs::read_link(open.path()).ok(), Some(lock.clone()));
+    }
     assert_eq!(mode(&dir)?, 0o700);
     assert_eq!(mode(&dir.join("swarmd.log"))?, 0o600);
     // A second one on the same directory says why not, once, and with the first one's number.
