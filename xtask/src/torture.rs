@@ -1,4 +1,4 @@
-//! `cargo xtask torture`: builds the programs and torments clusters of them, with the options given.
+//! `cargo xtask torture`: builds the programs and torments clusters of them.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};

@@ -250,7 +250,7 @@ fn a_search_that_is_too_large_ends_undecided() {
     assert!(matches!(failure, Failure::Undecided { .. }), "{failure}");
 }
 
-/// A register that does one thing at a time, with overlapping clients, some of whose calls are lost.
+/// A register that does one thing at a time; its clients overlap, and some calls are lost.
 fn long_history(operations: u64, clients: u64) -> Vec<R> {
     let (mut value, mut seed) = (None, 88_172_645_463_325_252_u64);
     let one = |n: u64| {

@@ -314,34 +314,21 @@ fn run<S: StateMachine>(
 
     let gauge = DiskGauge::default();
     let (log_tasks, tasks) = std_mpsc::channel();
-    let mut log_thread = LogThread {
+    let log_thread = LogThread {
         log,
         tasks,
         events: events.clone(),
         gauge: gauge.clone(),
     };
     let (apply_tasks, tasks) = std_mpsc::channel();
-    let mut apply_thread = ApplyThread {
+    let apply_thread = ApplyThread {
         machine,
         applied,
         tasks,
         events: events.clone(),
         snapshots: snapshots.clone(),
     };
-    let (threads, inline): (_, Option<Box<dyn FnMut() + Send>>) = match config.threads {
-        Threads::Own => {
-            let log = spawn("raft-log", &events, move || log_thread.run())?;
-            let apply = spawn("raft-apply", &events, move || apply_thread.run())?;
-            (vec![log, apply], None)
-        }
-        Threads::Callers => {
-            let work = move || {
-                log_thread.run_waiting();
-                apply_thread.run_waiting();
-            };
-            (Vec::new(), Some(Box::new(work)))
-        }
-    };
+    let (threads, inline) = put_to_work(config.threads, log_thread, apply_thread)?;
     let driver = Driver {
         policy: SnapshotPolicy::new(&config),
         requests: Requests::default(),
@@ -363,6 +350,32 @@ fn run<S: StateMachine>(
     };
     drive(driver, inbox, threads)?;
     Ok(handle)
+}
+
+/// Work that a replica without threads does itself.
+type Inline = Option<Box<dyn FnMut() + Send>>;
+
+/// Starts the threads of the log and the state machine, or says how to do their work without.
+fn put_to_work<S: StateMachine>(
+    threads: Threads,
+    mut log: LogThread,
+    mut apply: ApplyThread<S>,
+) -> Result<(Vec<JoinHandle<()>>, Inline), StartError> {
+    match threads {
+        Threads::Own => {
+            let (for_log, for_apply) = (log.events.clone(), apply.events.clone());
+            let log = spawn("raft-log", &for_log, move || log.run())?;
+            let apply = spawn("raft-apply", &for_apply, move || apply.run())?;
+            Ok((vec![log, apply], None))
+        }
+        Threads::Callers => {
+            let work = move || {
+                log.run_waiting();
+                apply.run_waiting();
+            };
+            Ok((Vec::new(), Some(Box::new(work))))
+        }
+    }
 }
 
 /// The queues into the raft thread, both ends.

@@ -104,7 +104,8 @@ impl fmt::Display for Report {
         let Options { seed, ground, .. } = &self.options;
         write!(
             f,
-            "seed {seed} on {ground}: {} managers, {} rounds of faults, {} calls, {} answered, {:.0} s",
+            "seed {seed} on {ground}: {} managers, {} rounds of faults, {} calls, {} answered, \
+             {:.0} s",
             self.managers,
             self.rounds,
             self.calls,
@@ -234,18 +235,26 @@ fn torment(
         for fault in round.faults {
             remedies.extend(stage.apply(fault, record)?);
         }
-        std::thread::sleep(Duration::from_millis(round.hold_ms));
+        let_pass(Duration::from_millis(round.hold_ms));
         look(stage, scene);
         for remedy in remedies.into_iter().rev() {
             stage.undo(remedy, record)?;
         }
-        std::thread::sleep(Duration::from_millis(round.rest_ms));
+        let_pass(Duration::from_millis(round.rest_ms));
         look(stage, scene);
         rounds += 1;
     }
     stage.bring_back(record)?;
     record.event("everything is healed".to_owned());
     Ok(rounds)
+}
+
+/// Lets a fault last, or a cluster rest: the time is what was chosen, nothing is waited for.
+pub(crate) fn let_pass(time: Duration) {
+    let end = Instant::now() + time;
+    while let Some(left) = end.checked_duration_since(Instant::now()) {
+        std::thread::park_timeout(left);
+    }
 }
 
 /// What must be true at any time.

@@ -262,7 +262,7 @@ impl Stage {
             }
             if death + 1 < STORM_DEATHS {
                 self.start(node)?;
-                std::thread::sleep(STORM_PERIOD);
+                crate::let_pass(STORM_PERIOD);
             }
         }
         Ok(vec![Remedy::Start(node)])
