@@ -167,10 +167,10 @@ impl Supervisor {
         let (expected, found) = (skew::shown(expected), skew::shown(found));
         tracing::warn!("the clock of this machine was turned from {expected} to {found}");
         self.plan_renewal();
-        if self.managing.is_some() {
-            if let Err(error) = skew::check_manager(self.other_managers()).await {
-                tracing::error!(%error, "certificates that this manager signs may be refused");
-            }
+        if self.managing.is_some()
+            && let Err(error) = skew::check_manager(self.other_managers()).await
+        {
+            tracing::error!(%error, "certificates that this manager signs may be refused");
         }
     }
 
