@@ -45,6 +45,40 @@ pub(crate) fn order(
     }
 }
 
+/// A candidate in one word that compares as it does: what is compared a dozen times for each task
+/// costs one comparison. Failures and misses beyond what fits count as the most that does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Packed(u128);
+
+impl Packed {
+    /// Bits of failures and of misses.
+    const FAILURES_MAX: u32 = (1 << 15) - 1;
+    const MISSES_MAX: u32 = (1 << 16) - 1;
+
+    fn of((rank, place): Candidate) -> Self {
+        let high =
+            (rank.failures.min(Self::FAILURES_MAX) << 16) | rank.misses.min(Self::MISSES_MAX);
+        let (first, second) = rank.order;
+        let word = (u128::from(high) << 32) | u128::from(first);
+        let word = (((word << 32) | u128::from(second)) << 1) | u128::from(rank.pulls);
+        Self((word << 32) | u128::from(place))
+    }
+
+    fn candidate(self) -> Candidate {
+        let part = |shift: u32, bits: u32| -> u32 {
+            let mask = (1u128 << bits) - 1;
+            u32::try_from((self.0 >> shift) & mask).unwrap_or(u32::MAX)
+        };
+        let rank = Rank {
+            failures: part(113, 15),
+            misses: part(97, 16),
+            order: (part(65, 32), part(33, 32)),
+            pulls: part(32, 1) == 1,
+        };
+        (rank, part(0, 32))
+    }
+}
+
 /// A node that can take a task. Equal ranks are decided by place: every run of the same inputs
 /// gives the same plan.
 pub(crate) type Candidate = (Rank, Place);
@@ -91,7 +125,7 @@ enum Branch {
     /// Children, fewest tasks first; those without room are gone.
     Fork(BTreeSet<Child>),
     /// Nodes, best first; those without room are gone.
-    Leaf(BinaryHeap<Reverse<Candidate>>),
+    Leaf(BinaryHeap<Reverse<Packed>>),
 }
 
 impl Tree {
@@ -168,26 +202,75 @@ fn leaf(candidates: Vec<Candidate>) -> Branch {
     Branch::Leaf(
         candidates
             .into_iter()
-            .map(Reverse)
+            .map(|candidate| Reverse(Packed::of(candidate)))
             .collect::<Vec<_>>()
             .into(),
     )
 }
 
 fn best(
-    heap: &mut BinaryHeap<Reverse<Candidate>>,
+    heap: &mut BinaryHeap<Reverse<Packed>>,
     place: &mut impl FnMut(Candidate) -> Option<Rank>,
 ) -> Option<Place> {
     loop {
         // Changed in place: the heap is put in order once, not twice.
         let mut top = heap.peek_mut()?;
-        let Reverse(candidate) = *top;
+        let candidate = top.0.candidate();
         match place(candidate) {
             Some(rank) => {
-                *top = Reverse((rank, candidate.1));
+                *top = Reverse(Packed::of((rank, candidate.1)));
                 return Some(candidate.1);
             }
             None => _ = PeekMut::pop(top),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{Just, Strategy as _, any, prop_assert_eq, prop_oneof, proptest};
+
+    use super::*;
+
+    fn candidate() -> impl proptest::strategy::Strategy<Value = Candidate> {
+        let edge = || prop_oneof![Just(0u32), 1u32..4, Just(u32::MAX - 1), Just(u32::MAX)];
+        let small = (0u32..6, 0u32..6);
+        (small, edge(), edge(), any::<bool>(), edge()).prop_map(
+            |((failures, misses), first, second, pulls, place)| {
+                let order = (first, second);
+                let rank = Rank {
+                    failures,
+                    misses,
+                    order,
+                    pulls,
+                };
+                (rank, place)
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_packed_candidate_compares_as_it_does_and_is_itself_again(
+            a in candidate(),
+            b in candidate(),
+        ) {
+            prop_assert_eq!(Packed::of(a).cmp(&Packed::of(b)), a.cmp(&b));
+            prop_assert_eq!(Packed::of(a).candidate(), a);
+        }
+    }
+
+    #[test]
+    fn more_failures_than_fit_still_rank_last() {
+        let with = |failures| {
+            let rank = Rank {
+                failures,
+                misses: 0,
+                order: (0, 0),
+                pulls: false,
+            };
+            Packed::of((rank, 0))
+        };
+        assert!(with(100_000) > with(6) && with(100_000) >= with(40_000));
     }
 }

@@ -66,6 +66,11 @@ impl<'a> Step<'a> {
         }
     }
 
+    /// The same, adding to changes that were made before.
+    pub(crate) fn after(state: &'a mut State, at: Timestamp, changes: Vec<Change>) -> Self {
+        Self { state, at, changes }
+    }
+
     /// What changed so far.
     pub(crate) fn into_changes(self) -> Vec<Change> {
         self.changes

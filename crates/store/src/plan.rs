@@ -170,9 +170,11 @@ impl Draft {
         {
             // Refused or done as a whole: no copy of the state to go back to is needed, which
             // makes steps of this kind, by far the most, several times cheaper.
-            let mut applying = Applying::new(&mut self.state, self.at);
-            applying.run(action)?;
-            self.changes.extend(applying.into_changes());
+            let changes = std::mem::take(&mut self.changes);
+            let mut applying = Applying::after(&mut self.state, self.at, changes);
+            let done = applying.run(action);
+            self.changes = applying.into_changes();
+            done?;
         } else {
             let mut next = self.state.clone();
             let mut applying = Applying::new(&mut next, self.at);

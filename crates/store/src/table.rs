@@ -146,7 +146,10 @@ impl<T: Record> Table<T> {
             self.unindex(&old);
             self.index(&new);
         }
-        self.rows.insert(new.id(), new.clone());
+        match self.rows.get_mut(&new.id()) {
+            Some(row) => *row = new.clone(),
+            None => _ = self.rows.insert(new.id(), new.clone()),
+        }
         Replaced { old, new }
     }
 
