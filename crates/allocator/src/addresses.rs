@@ -194,14 +194,9 @@ impl Held {
         if next <= last {
             return Some(next);
         }
-        let mut expected = first;
-        for number in self.holders.keys() {
-            if *number != expected {
-                return Some(expected);
-            }
-            expected += 1;
-        }
-        None
+        let mut gaps = (first..).zip(self.holders.keys());
+        gaps.find(|(free, held)| free != *held)
+            .map(|(free, _)| free)
     }
 
     fn write(&self, number: u128) -> IpAddr {

@@ -57,7 +57,7 @@ pub struct Cluster {
     /// Tasks that may run beside their replacement: their node was down, or they do not stop.
     lost: BTreeSet<TaskId>,
     pub slots_in_flight_max: usize,
-    /// Slots that an update to an image is done with, see [`has_arrived`].
+    /// Slots that an update to an image is done with.
     arrived: BTreeSet<(SlotKey, String)>,
     next_wake: Option<Timestamp>,
 }
@@ -344,12 +344,8 @@ impl Cluster {
             if let (true, store::Change::Task(diff)) = (change.is_create(), change) {
                 self.created.push((commit.at, diff.latest().id));
             }
-            if let store::Change::Task(diff) = change
-                && has_arrived(diff.latest())
-            {
-                let task = diff.latest();
-                let image = &task.spec().container().unwrap().image;
-                self.arrived.insert((SlotKey::of(task), image.clone()));
+            if let store::Change::Task(diff) = change {
+                self.note_arrival(diff.latest());
             }
             self.orchestrator.observe(change);
             self.reaper.observe(change);
@@ -357,6 +353,28 @@ impl Cluster {
         }
         self.check_slots();
         dropped
+    }
+
+    /// A task takes its slot out of an update when it runs or ends by itself. A node that is lost
+    /// or drained takes its slot of a global service with it; when it is back, its empty slot is
+    /// filled like that of a node that joins.
+    fn note_arrival(&mut self, task: &Task) {
+        let mut images = Vec::new();
+        if task.status.state == TaskState::Running || ended_by_itself(task) {
+            images.push(task.spec().container().unwrap().image.clone());
+        }
+        let service = self.state.services().get(self.service);
+        let leaves = task.desired_state >= TaskState::Shutdown && !self.takes_tasks(task);
+        if let Some(service) = service.filter(|s| s.spec.mode.is_global() && leaves) {
+            images.push(service.spec.task.container().unwrap().image.clone());
+        }
+        let slot = SlotKey::of(task);
+        self.arrived.extend(images.into_iter().map(|i| (slot, i)));
+    }
+
+    fn takes_tasks(&self, task: &Task) -> bool {
+        let node = task.node_id.and_then(|id| self.state.nodes().get(id));
+        node.is_some_and(|n| n.accepts_tasks())
     }
 
     pub fn plan(&mut self) -> Plan {
@@ -526,14 +544,6 @@ impl Cluster {
     }
 }
 
-/// Whether a task takes its slot out of an update: it runs, or ended by itself. A node that is lost
-/// or drained takes its slot of a global service with it; when it is back, its empty slot is filled
-/// like that of a node that joins.
-fn has_arrived(task: &Task) -> bool {
-    let left = task.desired_state >= TaskState::Shutdown && task.service_spec.mode.is_global();
-    task.status.state == TaskState::Running || ended_by_itself(task) || left
-}
-
 /// Whether a slot has a task of the present image that took over from another image, and none of
 /// that image has run in it yet.
 fn is_in_flight(
@@ -553,7 +563,7 @@ fn is_in_flight(
     let made = &tasks[old + 1..];
     // Its new task was told to stop beside the old one, which goes on: its turn is to come again.
     let wanted = |t: &&Arc<Task>| t.desired_state < TaskState::Shutdown;
-    if tasks[..=old].iter().any(|t| wanted(&t)) && !made.iter().any(|t| wanted(&t)) {
+    if tasks[..=old].iter().any(wanted) && !made.iter().any(wanted) {
         return false;
     }
     let image = |t: &Task| t.spec().container().unwrap().image.clone();
