@@ -540,6 +540,10 @@ impl Cluster {
             Signal::SIGCONT
         };
         signal(self.pid(node)?, sent);
+        // At the door of a host the direct child stops with what it waits for, but nobody wakes it.
+        if let (false, Some(child)) = (frozen, &self.nodes[node].child) {
+            signal(i32::try_from(child.id())?, sent);
+        }
         Ok(())
     }
 }
