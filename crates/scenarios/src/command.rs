@@ -236,8 +236,11 @@ fn changed(world: &World, name: &str, words: &[String]) -> Result<ServiceSpec, S
 }
 
 fn check(world: &World, id: Option<ServiceId>, spec: &ServiceSpec) -> Result<(), String> {
+    let old = id.and_then(|id| world.state.services().get(id));
+    let old = old.map(AsRef::as_ref);
     validate::service(spec).map_err(|e| e.to_string())?;
-    validate::service_refs(&world.state, id, spec).map_err(|e| e.to_string())
+    validate::service_refs(&world.state, id, spec).map_err(|e| e.to_string())?;
+    validate::service_policies(&world.state, old, spec).map_err(|e| e.to_string())
 }
 
 fn create(world: &mut World, spec: ServiceSpec) -> Result<(), String> {

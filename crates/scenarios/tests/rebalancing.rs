@@ -61,7 +61,7 @@ fn is_level(world: &World, shapes: &[Shape], overall: bool) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::with_cases(24)
+        ..ProptestConfig::with_cases(64)
     })]
 
     #[test]
