@@ -24,7 +24,7 @@ const RINGS: [&[&str]; 4] = [
         "invariants",
         "linearizability",
     ],
-    &["wire", "storage"],
+    &["wire", "storage", "control"],
     &[
         "replica",
         "transport",

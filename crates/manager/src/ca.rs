@@ -19,10 +19,11 @@ use types::{Annotations, Cluster, Meta, Node, NodeId, NodeRole, NodeSpec, defaul
 use wire::api;
 
 use crate::clock;
-use crate::control::crud;
-use crate::control::error::{ControlError, write_status};
+use crate::control_api::status::{OrRefuse, write_status};
 use crate::entropy::SystemEntropy;
 use crate::ledger::Ledger;
+use control::ControlError;
+use control::crud;
 
 /// Serves certificates.
 #[derive(Clone)]
@@ -261,7 +262,7 @@ impl api::node_ca_server::NodeCa for CaApi {
         let id = request.into_inner().node_id;
         let (mut state, mut cursor) = self.ledger.subscribe();
         loop {
-            let node = crud::find(state.nodes(), &id)?;
+            let node = crud::find(state.nodes(), &id).or_refuse()?;
             if !matches!(
                 node.certificate.state,
                 IssuanceState::Unknown | IssuanceState::Renew | IssuanceState::Pending

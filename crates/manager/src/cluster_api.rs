@@ -11,14 +11,15 @@ use tonic::{Request, Response, Status};
 use types::{NodeId, ServiceId, Task, TaskId};
 use wire::{api, swarm::v1 as pb};
 
-use crate::control::ControlApi;
-use crate::control::crud;
-use crate::control::error::write_status;
-use crate::control::task::TaskFilter;
+use crate::control_api::ControlApi;
+use crate::control_api::status::{OrRefuse, write_status};
 use crate::ledger::{Cursor, Ledger, News};
-use crate::progress;
-use crate::quorum::{Member, Quorum};
-use crate::rebalance::{self, Asked};
+use crate::quorum::Quorum;
+use control::Member;
+use control::crud;
+use control::progress;
+use control::rebalance::{self, Asked};
+use control::task::TaskFilter;
 
 /// Tasks in one message of a list.
 const PAGE_DEFAULT: usize = 500;
@@ -275,10 +276,10 @@ impl pb::cluster_server::Cluster for ClusterApi {
         request: Request<pb::RotateCertificateRequest>,
     ) -> Result<Response<pb::RotateCertificateResponse>, Status> {
         let id = request.into_inner().node_id;
-        let edit = |draft: &mut store::Draft| crate::control::node::rotate(draft, &id);
+        let edit = |draft: &mut store::Draft| control::node::rotate(draft, &id);
         let node = self.ledger.write(edit).await.map_err(write_status)?;
         tracing::info!(node = %node.id, "asked for a new certificate");
-        let node = crate::control::node::shown(&node, &self.quorum.members());
+        let node = control::node::shown(&node, &self.quorum.members());
         Ok(Response::new(pb::RotateCertificateResponse {
             node: Some(node),
         }))
@@ -293,7 +294,7 @@ impl pb::cluster_server::Cluster for ClusterApi {
         let request = request.into_inner();
         let after = match request.after_task_id.as_str() {
             "" => None,
-            id => Some(crud::parse_id::<types::Task>(id)?),
+            id => Some(crud::parse_id::<types::Task>(id).or_refuse()?),
         };
         let tasks_max = match request.page_size as usize {
             0 => PAGE_DEFAULT,
@@ -317,11 +318,12 @@ impl pb::cluster_server::Cluster for ClusterApi {
     ) -> Result<Response<pb::ExplainResponse>, Status> {
         let request = request.into_inner();
         let state = self.control.read().await?;
-        let task = crate::control::task::find(&state, &request.task_id)?;
-        Ok(Response::new(crate::explain::of(
+        let task = control::task::find(&state, &request.task_id).or_refuse()?;
+        Ok(Response::new(control::explain::of(
             &state,
             task,
             request.examples_max as usize,
+            crate::clock::now(),
         )))
     }
 
@@ -333,7 +335,9 @@ impl pb::cluster_server::Cluster for ClusterApi {
     ) -> Result<Response<Self::WatchServiceStream>, Status> {
         let request = request.into_inner();
         let state = self.control.read().await?;
-        let id = crud::find(state.services(), &request.service_id)?.id;
+        let id = crud::find(state.services(), &request.service_id)
+            .or_refuse()?
+            .id;
         let (_, cursor) = self.ledger.subscribe();
         let (out, stream) = mpsc::channel(QUEUE);
         let what = (id, request.tasks_max as usize, request.until_settled);
@@ -345,12 +349,12 @@ impl pb::cluster_server::Cluster for ClusterApi {
         &self,
         request: Request<pb::PlanServiceRequest>,
     ) -> Result<Response<pb::PlanServiceResponse>, Status> {
-        let change = crate::plan::Change::read(request.into_inner())?;
+        let change = control::plan::Change::read(request.into_inner()).or_refuse()?;
         let state = self.control.read().await?;
-        let rehearse = move || crate::plan::of(&state, change, crate::clock::now());
+        let rehearse = move || control::plan::of(&state, change, crate::clock::now());
         let reply = tokio::task::spawn_blocking(rehearse).await;
         let reply = reply.map_err(|e| Status::internal(format!("the rehearsal ended: {e}")))?;
-        Ok(Response::new(reply?))
+        Ok(Response::new(reply.or_refuse()?))
     }
 
     async fn rebalance(
@@ -359,7 +363,7 @@ impl pb::cluster_server::Cluster for ClusterApi {
     ) -> Result<Response<pb::RebalanceResponse>, Status> {
         let request = request.into_inner();
         let state = self.control.read().await?;
-        let asked = Asked::read(&state, &request)?;
+        let asked = Asked::read(&state, &request).or_refuse()?;
         let now = crate::clock::now();
         if request.stop {
             self.control.edit(rebalance::stop).await?;

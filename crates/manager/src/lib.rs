@@ -8,27 +8,23 @@
 //! - [`ledger`]: the tables, committed and speculative.
 //! - [`pipeline`], [`stages`]: what the leader plans.
 //! - [`leader`]: what begins and ends with leadership.
-//! - [`control`], [`dispatch`], [`ca`], [`logs`], [`watch`], [`cluster_api`], [`membership`]:
+//! - [`control_api`], [`dispatch`], [`ca`], [`logs`], [`watch`], [`cluster_api`], [`membership`]:
 //!   the services.
 
 pub mod ca;
 pub mod clock;
 pub mod cluster_api;
-pub mod control;
+pub mod control_api;
 pub mod dispatch;
 pub mod entropy;
-pub mod explain;
 pub mod leader;
 pub mod ledger;
 pub mod logs;
 pub mod machine;
 pub mod membership;
 pub mod pipeline;
-pub mod plan;
-pub mod progress;
 pub mod quorum;
 pub mod raft;
-pub mod rebalance;
 pub mod roles;
 pub mod seat;
 pub mod seed;

@@ -20,7 +20,7 @@ use wire::{api, swarm::v1 as pb};
 
 use crate::ca::CaApi;
 use crate::cluster_api::ClusterApi;
-use crate::control::ControlApi;
+use crate::control_api::ControlApi;
 use crate::dispatch::DispatchApi;
 use crate::entropy::SystemEntropy;
 use crate::leader::Leader;

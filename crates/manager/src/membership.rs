@@ -11,7 +11,8 @@ use types::{NodeId, NodeRole};
 use wire::api;
 
 use crate::ledger::Ledger;
-use crate::quorum::{Member, Quorum, member_of, survives_without};
+use crate::quorum::Quorum;
+use control::{Member, member::member_of, member::survives_without};
 
 /// Serves `RaftMembership` and `Health`.
 #[derive(Clone)]

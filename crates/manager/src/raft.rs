@@ -10,7 +10,8 @@ use types::{Entropy, NodeId};
 
 use crate::entropy::SystemEntropy;
 use crate::ledger::{Log, Proposal, ProposeFailure, Reign};
-use crate::quorum::{BoxFuture, Member, Quorum, Standing};
+use crate::quorum::{BoxFuture, Quorum, Standing};
+use control::Member;
 
 /// How long giving leadership away may take: a few elections.
 const TRANSFER_MAX: Duration = Duration::from_secs(5);

@@ -11,10 +11,11 @@ use store::{Draft, State};
 use types::node::IssuanceState;
 use types::{Node, NodeId, NodeRole};
 
-use crate::control::crud;
-use crate::control::error::ControlError;
 use crate::ledger::{Cursor, Ledger, News};
-use crate::quorum::{Member, Quorum, member_of, survives_without};
+use crate::quorum::Quorum;
+use control::ControlError;
+use control::crud;
+use control::{Member, member::member_of, member::survives_without};
 
 /// How often roles are looked at although nothing changed: a refused step is tried again.
 const RETRY_PERIOD: Duration = Duration::from_secs(2);

@@ -6,15 +6,16 @@ use store::{Action, Draft, State};
 use types::cluster::{CLUSTER_NAME, RootCa};
 use types::node::{Availability, Certificate, IssuanceState};
 use types::{
-    Annotations, Cluster, ClusterId, ClusterOptions, ClusterSpec, Meta, NodeId, NodeRole, SecretBytes,
-    defaults,
+    Annotations, Cluster, ClusterId, ClusterOptions, ClusterSpec, Meta, NodeId, NodeRole,
+    SecretBytes, defaults,
 };
 
 use crate::ca::new_node;
-use crate::control::cluster::fresh_token;
-use crate::control::crud;
-use crate::control::error::ControlError;
+use crate::entropy::SystemEntropy;
 use crate::ledger::Ledger;
+use control::ControlError;
+use control::cluster::fresh_token;
+use control::crud;
 
 /// Feature level of this program: raised when log entries or snapshots gain something that older
 /// programs cannot read.
@@ -84,8 +85,8 @@ fn cluster(seed: &Seed) -> Cluster {
         options: ClusterOptions::default(),
     };
     let join_tokens = types::cluster::JoinTokens {
-        worker: fresh_token(&seed.root_cert),
-        manager: fresh_token(&seed.root_cert),
+        worker: fresh_token(&seed.root_cert, &mut SystemEntropy),
+        manager: fresh_token(&seed.root_cert, &mut SystemEntropy),
     };
     Cluster {
         id: seed.cluster_id,

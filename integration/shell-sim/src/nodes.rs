@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::{Agent, Connect, ConnectError, Peer};
+use control::{ControlError, crud};
 use executor::BoxFuture;
 use executor_sim::{SimConfig, SimExecutor};
-use manager::control::crud;
-use manager::control::error::ControlError;
 use manager::ledger::Ledger;
 use manager::{Manager, ManagerConfig, Origin};
 use store::{Draft, State};

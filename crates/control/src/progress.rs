@@ -10,7 +10,7 @@ use types::service::UpdateState;
 use types::{Node, NodeId, NodeState, Service, ServiceMode, Task, TaskState, defaults};
 use wire::{api, swarm::v1 as pb};
 
-use crate::control::service::Counts;
+use crate::service::Counts;
 
 /// Rows sent when the client does not say how many it wants.
 const ROWS_DEFAULT: usize = 50;

@@ -5,18 +5,22 @@ use std::sync::Arc;
 use store::{Draft, Key, State};
 use types::defaults;
 use types::service::{JobStatus, PublishMode, UpdateState, UpdateStatus};
-use types::{Meta, Service, ServiceId, ServiceMode, ServiceSpec, TaskState, Timestamp};
+use types::{Entropy, Meta, Service, ServiceId, ServiceMode, ServiceSpec, TaskState, Timestamp};
 use wire::api;
 
-use super::crud;
-use super::error::ControlError;
-use super::filter::{Common, any};
-use crate::entropy::SystemEntropy;
+use crate::crud;
+use crate::error::ControlError;
+use crate::filter::{Common, any};
 
 type Result<T> = std::result::Result<T, ControlError>;
 
 /// Creates a service.
-pub fn create(draft: &mut Draft, spec: ServiceSpec) -> Result<Arc<Service>> {
+pub fn create(
+    draft: &mut Draft,
+    spec: ServiceSpec,
+    now: Timestamp,
+    entropy: &mut dyn Entropy,
+) -> Result<Arc<Service>> {
     validate::service(&spec)?;
     check_offered(&spec)?;
     validate::service_refs(draft.state(), None, &spec)?;
@@ -24,10 +28,10 @@ pub fn create(draft: &mut Draft, spec: ServiceSpec) -> Result<Arc<Service>> {
     warn(draft.state(), None, &spec);
     let job = JobStatus {
         iteration: 0,
-        last_execution: crate::clock::now(),
+        last_execution: now,
     };
     let service = Service {
-        id: ServiceId::random(&mut SystemEntropy),
+        id: ServiceId::random(entropy),
         meta: Meta::default(),
         job_status: spec.mode.is_job().then_some(job),
         spec: Arc::new(spec),

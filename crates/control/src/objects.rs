@@ -4,23 +4,26 @@ use std::sync::Arc;
 
 use store::{Draft, Key, Record, State};
 use types::{
-    Annotations, Config, ConfigId, ConfigSpec, Extension, ExtensionId, Meta, Network, NetworkId,
-    NetworkSpec, Resource, ResourceId, Secret, SecretId, SecretSpec,
+    Annotations, Config, ConfigId, ConfigSpec, Entropy, Extension, ExtensionId, Meta, Network,
+    NetworkId, NetworkSpec, Resource, ResourceId, Secret, SecretId, SecretSpec,
 };
 use wire::api;
 
-use super::crud;
-use super::error::ControlError;
-use super::filter::Common;
-use super::service::names;
-use crate::entropy::SystemEntropy;
+use crate::crud;
+use crate::error::ControlError;
+use crate::filter::Common;
+use crate::service::names;
 
 type Result<T> = std::result::Result<T, ControlError>;
 
 /// Creates a secret.
-pub fn create_secret(draft: &mut Draft, spec: SecretSpec) -> Result<Arc<Secret>> {
+pub fn create_secret(
+    draft: &mut Draft,
+    spec: SecretSpec,
+    entropy: &mut dyn Entropy,
+) -> Result<Arc<Secret>> {
     validate::secret(&spec)?;
-    let id = SecretId::random(&mut SystemEntropy);
+    let id = SecretId::random(entropy);
     let secret = Secret {
         id,
         meta: Meta::default(),
@@ -67,9 +70,13 @@ pub fn remove_secret(draft: &mut Draft, id: &str) -> Result<()> {
 }
 
 /// Creates a config.
-pub fn create_config(draft: &mut Draft, spec: ConfigSpec) -> Result<Arc<Config>> {
+pub fn create_config(
+    draft: &mut Draft,
+    spec: ConfigSpec,
+    entropy: &mut dyn Entropy,
+) -> Result<Arc<Config>> {
     validate::config(&spec)?;
-    let id = ConfigId::random(&mut SystemEntropy);
+    let id = ConfigId::random(entropy);
     crud::create(
         draft,
         Config {
@@ -113,7 +120,11 @@ pub fn remove_config(draft: &mut Draft, id: &str) -> Result<()> {
 }
 
 /// Creates a network record.
-pub fn create_network(draft: &mut Draft, spec: NetworkSpec) -> Result<Arc<Network>> {
+pub fn create_network(
+    draft: &mut Draft,
+    spec: NetworkSpec,
+    entropy: &mut dyn Entropy,
+) -> Result<Arc<Network>> {
     validate::network(&spec)?;
     if spec.ingress && draft.state().networks().iter().any(|n| n.spec.ingress) {
         return Err(ControlError::Exists(
@@ -121,7 +132,7 @@ pub fn create_network(draft: &mut Draft, spec: NetworkSpec) -> Result<Arc<Networ
         ));
     }
     let network = Network {
-        id: NetworkId::random(&mut SystemEntropy),
+        id: NetworkId::random(entropy),
         meta: Meta::default(),
         spec,
         driver_state: None,
@@ -180,9 +191,10 @@ pub fn create_extension(
     draft: &mut Draft,
     annotations: Annotations,
     description: String,
+    entropy: &mut dyn Entropy,
 ) -> Result<Arc<Extension>> {
     required_name(&annotations)?;
-    let id = ExtensionId::random(&mut SystemEntropy);
+    let id = ExtensionId::random(entropy);
     let extension = Extension {
         id,
         meta: Meta::default(),
@@ -207,12 +219,13 @@ pub fn remove_extension(draft: &mut Draft, id: &str) -> Result<()> {
 pub fn create_resource(
     draft: &mut Draft,
     request: api::CreateResourceRequest,
+    entropy: &mut dyn Entropy,
 ) -> Result<Arc<Resource>> {
     let annotations = Annotations::from(request.annotations.unwrap_or_default());
     required_name(&annotations)?;
     let payload = request.payload.unwrap_or_default();
     let resource = Resource {
-        id: ResourceId::random(&mut SystemEntropy),
+        id: ResourceId::random(entropy),
         meta: Meta::default(),
         annotations,
         kind: request.kind,

@@ -4,31 +4,21 @@
 //! hold every write acknowledged before it began. A write is one transaction: it is checked
 //! against everything in flight and answered when it is committed.
 
-pub mod cluster;
-pub mod crud;
-pub mod error;
-pub mod filter;
-pub mod node;
-pub mod objects;
-pub mod service;
-pub mod task;
+pub mod status;
 
 mod rpc;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use control::{ANSWER_BYTES_MAX, ControlError};
 use prost::Message;
 use store::{Draft, State};
 use tonic::{Response, Status};
 
 use crate::ledger::{Ledger, ProposeFailure, Reign, WriteError};
 use crate::quorum::Quorum;
-use error::{ControlError, write_status};
-
-/// Largest answer. Clients that were written for SwarmKit accept 4 MiB unless they are told
-/// otherwise, ours take this much.
-pub(crate) const ANSWER_BYTES_MAX: usize = 60 << 20;
+use status::{refusal, write_status};
 
 /// How long a write waits for room on the disk before its caller is told.
 const STUCK_AFTER: Duration = Duration::from_secs(2);
@@ -60,7 +50,7 @@ impl ControlApi {
         self.quorum
             .read_barrier()
             .await
-            .map_err(ControlError::Read)?;
+            .map_err(|why| refusal(ControlError::Read(why)))?;
         Ok(self.ledger.state())
     }
 
@@ -70,7 +60,7 @@ impl ControlApi {
         read: impl FnOnce(&State) -> Result<R, ControlError>,
     ) -> Result<Response<R>, Status> {
         let state = self.read().await?;
-        Ok(Response::new(read(&state)?))
+        read(&state).map(Response::new).map_err(refusal)
     }
 
     /// Writes one transaction.

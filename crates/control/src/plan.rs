@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use scheduler::Simulation;
 use store::{Draft, State};
+use types::entropy::SeededEntropy;
 use types::{Node, NodeId, Service, ServiceId, ServiceSpec, TaskId, Timestamp};
 use wire::{api, swarm::v1 as pb};
 
-use crate::control::error::ControlError;
-use crate::control::{crud, service};
+use crate::error::ControlError;
+use crate::{crud, service};
 
 /// Nodes listed in one answer: more are for tools, which can count tasks themselves.
 const NODES_MAX: usize = 200;
@@ -110,7 +111,13 @@ fn draft(state: &State, change: Change, now: Timestamp) -> Result<Drafted<'_>, C
         }
     };
     let drafted = match old {
-        None => service::create(&mut draft, spec.clone()),
+        // The id of a rehearsed service is never seen.
+        None => service::create(
+            &mut draft,
+            spec.clone(),
+            now,
+            &mut SeededEntropy::new(now.0),
+        ),
         Some(old) => {
             let update = service::Update {
                 id: old.id.to_string(),
@@ -228,7 +235,7 @@ fn displace(reply: &mut pb::PlanServiceResponse, state: &State, displaced: &[Tas
 }
 
 /// The host name of a node; empty if there is no such node.
-pub(crate) fn hostname(state: &State, id: NodeId) -> String {
+pub fn hostname(state: &State, id: NodeId) -> String {
     let node = state.nodes().get(id);
     node.map_or("", |n| Node::hostname(n)).to_owned()
 }
@@ -334,7 +341,9 @@ mod tests {
         spec.annotations.name.clear();
         let refusal = plan(&cluster(1), spec.clone()).unwrap_err().to_string();
         let mut draft = Draft::new(&cluster(1), Timestamp::from_secs(2));
-        let same = service::create(&mut draft, spec).unwrap_err().to_string();
+        let (now, mut entropy) = (Timestamp::from_secs(2), SeededEntropy::new(1));
+        let same = service::create(&mut draft, spec, now, &mut entropy);
+        let same = same.unwrap_err().to_string();
         assert_eq!(refusal, same);
         let gone = Change::Update("0123456789abcdefghijklmno".into(), web(1));
         assert!(of(&cluster(1), gone, Timestamp::from_secs(2)).is_err());

@@ -8,10 +8,10 @@ use types::task::message;
 use types::{Node, NodeRole, NodeSpec, NodeState, TaskState, TaskStatus, Timestamp};
 use wire::api;
 
-use super::crud;
-use super::error::ControlError;
-use super::filter::{Common, any, has_labels};
-use crate::quorum::{Member, member_of, survives_without};
+use crate::crud;
+use crate::error::ControlError;
+use crate::filter::{Common, any, has_labels};
+use crate::member::{Member, member_of, survives_without};
 
 type Result<T> = std::result::Result<T, ControlError>;
 

@@ -8,10 +8,10 @@ use types::naming::task_name;
 use types::{Labels, NodeId, ServiceId, Task, TaskId, TaskState};
 use wire::api;
 
-use super::crud;
-use super::error::ControlError;
-use super::filter::{Common, any};
-use super::service::runtime_name;
+use crate::crud;
+use crate::error::ControlError;
+use crate::filter::{Common, any};
+use crate::service::runtime_name;
 
 type Result<T> = std::result::Result<T, ControlError>;
 
@@ -88,7 +88,7 @@ impl TaskFilter {
     fn labels_match(&self, task: &Task) -> bool {
         let service = &task.service_annotations().labels;
         let labels = task.labels().unwrap_or(service);
-        super::filter::has_labels(labels, &self.filters.labels)
+        crate::filter::has_labels(labels, &self.filters.labels)
     }
 
     /// Tasks that pass, reading no more than the narrowest index offers.
@@ -117,7 +117,7 @@ impl TaskFilter {
         for task in found {
             let task = api::Task::from(task.as_ref());
             bytes += task.encoded_len();
-            if bytes > super::ANSWER_BYTES_MAX {
+            if bytes > crate::ANSWER_BYTES_MAX {
                 return Err(ControlError::TooLarge(format!(
                     "{count} tasks do not fit into one answer; narrow the filters down, or read \
                      them in pages with swarm.v1.Cluster/StreamTasks"

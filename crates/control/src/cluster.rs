@@ -7,11 +7,10 @@ use store::{Draft, State};
 use types::{Cluster, ClusterSpec, Entropy};
 use wire::api;
 
-use super::crud;
-use super::error::ControlError;
-use super::filter::Common;
-use super::objects::list as filtered;
-use crate::entropy::SystemEntropy;
+use crate::crud;
+use crate::error::ControlError;
+use crate::filter::Common;
+use crate::objects::list as filtered;
 
 type Result<T> = std::result::Result<T, ControlError>;
 
@@ -47,6 +46,7 @@ pub fn update(
     version: u64,
     spec: Option<ClusterSpec>,
     rotation: api::KeyRotation,
+    entropy: &mut dyn Entropy,
 ) -> Result<Arc<Cluster>> {
     let mut cluster = Cluster::clone(find(draft.state(), id)?);
     cluster.meta.version = version;
@@ -65,19 +65,19 @@ pub fn update(
     let root = cluster.root_ca.ca_cert.clone();
     let tokens = &mut cluster.root_ca.join_tokens;
     if rotation.worker_join_token {
-        tokens.worker = fresh_token(&root);
+        tokens.worker = fresh_token(&root, entropy);
     }
     if rotation.manager_join_token {
-        tokens.manager = fresh_token(&root);
+        tokens.manager = fresh_token(&root, entropy);
     }
     crud::update(draft, cluster, State::clusters)
 }
 
 /// A join token for a root with a new secret.
-pub fn fresh_token(root_pem: &[u8]) -> String {
+pub fn fresh_token(root_pem: &[u8], entropy: &mut dyn Entropy) -> String {
     let mut secret = [0; 16];
     for half in secret.chunks_exact_mut(8) {
-        half.copy_from_slice(&SystemEntropy.next_u64().to_be_bytes());
+        half.copy_from_slice(&entropy.next_u64().to_be_bytes());
     }
     JoinToken::new(root_pem, secret).to_string()
 }

@@ -7,8 +7,8 @@ use types::options::Rebalancing;
 use types::{Cluster, Service, ServiceId, TaskState, Timestamp};
 use wire::{api, swarm::v1 as pb};
 
-use crate::control::crud;
-use crate::control::error::ControlError;
+use crate::crud;
+use crate::error::ControlError;
 use crate::plan::hostname;
 use crate::progress;
 

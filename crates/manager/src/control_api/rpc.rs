@@ -5,10 +5,13 @@ use types::{Annotations, Secret};
 use wire::api;
 use wire::api::control_server::Control;
 
-use super::error::ControlError;
-use super::filter::Common;
-use super::{ControlApi, cluster, crud, fitting, node, objects, service, task};
+use control::filter::Common;
+use control::{ControlError, cluster, crud, node, objects, service, task};
+
+use super::status::{OrRefuse, refusal};
+use super::{ControlApi, fitting};
 use crate::clock;
+use crate::entropy::SystemEntropy;
 
 type Reply<T> = Result<Response<T>, Status>;
 
@@ -25,7 +28,7 @@ macro_rules! common {
 
 fn volumes_unsupported<T>() -> Reply<T> {
     let text = "cluster volumes (CSI) are not offered by this version";
-    Err(ControlError::Unsupported(text.into()).into())
+    Err(refusal(ControlError::Unsupported(text.into())))
 }
 
 fn shown_secret(secret: &Secret) -> api::Secret {
@@ -70,8 +73,8 @@ impl Control for ControlApi {
     ) -> Reply<api::UpdateNodeResponse> {
         let request = request.into_inner();
         let members = self.quorum.members();
-        let version = crud::version(request.node_version)?;
-        let spec = crud::spec(request.spec)?;
+        let version = crud::version(request.node_version).or_refuse()?;
+        let spec = crud::spec(request.spec).or_refuse()?;
         self.edit(|draft| {
             let updated = node::update(draft, &request.node_id, version, spec, &members)?;
             Ok(api::UpdateNodeResponse {
@@ -159,9 +162,9 @@ impl Control for ControlApi {
         &self,
         request: Request<api::CreateServiceRequest>,
     ) -> Reply<api::CreateServiceResponse> {
-        let spec = crud::spec(request.into_inner().spec)?;
+        let spec = crud::spec(request.into_inner().spec).or_refuse()?;
         self.edit(|draft| {
-            let created = service::create(draft, spec)?;
+            let created = service::create(draft, spec, clock::now(), &mut SystemEntropy)?;
             Ok(api::CreateServiceResponse {
                 service: Some(created.as_ref().into()),
             })
@@ -174,12 +177,12 @@ impl Control for ControlApi {
         request: Request<api::UpdateServiceRequest>,
     ) -> Reply<api::UpdateServiceResponse> {
         let request = request.into_inner();
-        let version = crud::version(request.service_version)?;
+        let version = crud::version(request.service_version).or_refuse()?;
         let rollback = request.rollback() == api::update_service_request::Rollback::Previous;
         let update = service::Update {
             id: request.service_id,
             version,
-            spec: crud::spec(request.spec)?,
+            spec: crud::spec(request.spec).or_refuse()?,
             rollback,
         };
         self.edit(|draft| {
@@ -248,9 +251,9 @@ impl Control for ControlApi {
         &self,
         request: Request<api::CreateNetworkRequest>,
     ) -> Reply<api::CreateNetworkResponse> {
-        let spec = crud::spec(request.into_inner().spec)?;
+        let spec = crud::spec(request.into_inner().spec).or_refuse()?;
         self.edit(|draft| {
-            let created = objects::create_network(draft, spec)?;
+            let created = objects::create_network(draft, spec, &mut SystemEntropy)?;
             Ok(api::CreateNetworkResponse {
                 network: Some(created.as_ref().into()),
             })
@@ -302,14 +305,22 @@ impl Control for ControlApi {
         request: Request<api::UpdateClusterRequest>,
     ) -> Reply<api::UpdateClusterResponse> {
         let request = request.into_inner();
-        let version = crud::version(request.cluster_version)?;
+        let version = crud::version(request.cluster_version).or_refuse()?;
         let rotation = request.rotation.unwrap_or_default();
         let spec = request
             .spec
             .map(|spec| crud::spec(Some(spec)))
-            .transpose()?;
+            .transpose()
+            .or_refuse()?;
         self.edit(|draft| {
-            let updated = cluster::update(draft, &request.cluster_id, version, spec, rotation)?;
+            let updated = cluster::update(
+                draft,
+                &request.cluster_id,
+                version,
+                spec,
+                rotation,
+                &mut SystemEntropy,
+            )?;
             Ok(api::UpdateClusterResponse {
                 cluster: Some(cluster::shown(&updated)),
             })
@@ -336,8 +347,8 @@ impl Control for ControlApi {
         request: Request<api::UpdateSecretRequest>,
     ) -> Reply<api::UpdateSecretResponse> {
         let request = request.into_inner();
-        let version = crud::version(request.secret_version)?;
-        let spec = crud::spec(request.spec)?;
+        let version = crud::version(request.secret_version).or_refuse()?;
+        let spec = crud::spec(request.spec).or_refuse()?;
         self.edit(|draft| {
             let updated = objects::update_secret(draft, &request.secret_id, version, spec)?;
             Ok(api::UpdateSecretResponse {
@@ -366,9 +377,9 @@ impl Control for ControlApi {
         &self,
         request: Request<api::CreateSecretRequest>,
     ) -> Reply<api::CreateSecretResponse> {
-        let spec = crud::spec(request.into_inner().spec)?;
+        let spec = crud::spec(request.into_inner().spec).or_refuse()?;
         self.edit(|draft| {
-            let created = objects::create_secret(draft, spec)?;
+            let created = objects::create_secret(draft, spec, &mut SystemEntropy)?;
             Ok(api::CreateSecretResponse {
                 secret: Some(shown_secret(&created)),
             })
@@ -407,8 +418,8 @@ impl Control for ControlApi {
         request: Request<api::UpdateConfigRequest>,
     ) -> Reply<api::UpdateConfigResponse> {
         let request = request.into_inner();
-        let version = crud::version(request.config_version)?;
-        let spec = crud::spec(request.spec)?;
+        let version = crud::version(request.config_version).or_refuse()?;
+        let spec = crud::spec(request.spec).or_refuse()?;
         self.edit(|draft| {
             let updated = objects::update_config(draft, &request.config_id, version, spec)?;
             Ok(api::UpdateConfigResponse {
@@ -437,9 +448,9 @@ impl Control for ControlApi {
         &self,
         request: Request<api::CreateConfigRequest>,
     ) -> Reply<api::CreateConfigResponse> {
-        let spec = crud::spec(request.into_inner().spec)?;
+        let spec = crud::spec(request.into_inner().spec).or_refuse()?;
         self.edit(|draft| {
-            let created = objects::create_config(draft, spec)?;
+            let created = objects::create_config(draft, spec, &mut SystemEntropy)?;
             Ok(api::CreateConfigResponse {
                 config: Some(created.as_ref().into()),
             })
@@ -480,7 +491,12 @@ impl Control for ControlApi {
         let request = request.into_inner();
         let annotations = Annotations::from(request.annotations.unwrap_or_default());
         self.edit(|draft| {
-            let created = objects::create_extension(draft, annotations, request.description)?;
+            let created = objects::create_extension(
+                draft,
+                annotations,
+                request.description,
+                &mut SystemEntropy,
+            )?;
             Ok(api::CreateExtensionResponse {
                 extension: Some(created.as_ref().into()),
             })
@@ -552,7 +568,7 @@ impl Control for ControlApi {
     ) -> Reply<api::CreateResourceResponse> {
         let request = request.into_inner();
         self.edit(|draft| {
-            let created = objects::create_resource(draft, request)?;
+            let created = objects::create_resource(draft, request, &mut SystemEntropy)?;
             Ok(api::CreateResourceResponse {
                 resource: Some(created.as_ref().into()),
             })

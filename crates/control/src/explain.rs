@@ -2,18 +2,17 @@
 
 use scheduler::explain as look;
 use store::State;
-use types::{Node, NodeId, Strategy, Task, TaskState};
+use types::{Node, NodeId, Strategy, Task, TaskState, Timestamp};
 use wire::{api, swarm::v1 as pb};
 
-use crate::clock;
 use crate::progress;
 
 /// Earlier tasks of the slot that are listed.
 const HISTORY_MAX: usize = 5;
 
 /// Explains a task.
-pub fn of(state: &State, task: &Task, examples_max: usize) -> pb::ExplainResponse {
-    let seen = look::task(state, task.id, clock::now());
+pub fn of(state: &State, task: &Task, examples_max: usize, now: Timestamp) -> pb::ExplainResponse {
+    let seen = look::task(state, task.id, now);
     let hostname = |id: NodeId| {
         state
             .nodes()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use store::{Action, Draft, Key, Object, Record, State, Step, Table};
 
-use super::error::ControlError;
+use crate::error::ControlError;
 
 /// Reads an id that a caller gave.
 ///
