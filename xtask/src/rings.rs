@@ -47,6 +47,7 @@ const RINGS: [&[&str]; 4] = [
         "swarmd",
         "swarmctl",
         "swarm-bench",
+        "swarm-sim",
     ],
 ];
 

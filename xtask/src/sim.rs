@@ -9,7 +9,7 @@ const BATCH: [&str; 4] = ["--seeds", "500", "--ticks", "10000"];
 pub fn run(args: &[String]) -> ExitCode {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["run", "--release", "--quiet", "-p", "sim", "--"]);
+    command.args(["run", "--release", "--quiet", "-p", "swarm-sim", "--"]);
     command.args(args);
     if args.is_empty() {
         command.args(BATCH);
@@ -21,7 +21,7 @@ pub fn run(args: &[String]) -> ExitCode {
             _ => ExitCode::FAILURE,
         },
         Err(why) => {
-            eprintln!("cargo run -p sim: {why}");
+            eprintln!("cargo run -p swarm-sim: {why}");
             ExitCode::FAILURE
         }
     }

@@ -89,6 +89,8 @@ pub(crate) struct Agent {
     pub(crate) lost: bool,
     /// Secrets that it was sent and not told to forget.
     pub(crate) secrets: BTreeSet<SecretId>,
+    /// Since when it has had secrets that no task of it needs.
+    pub(crate) idle_secrets: BTreeMap<SecretId, u64>,
     /// The message that it built on last.
     chain: String,
     /// What it reported last.
@@ -153,6 +155,7 @@ impl World {
             removed: false,
             lost: false,
             secrets: BTreeSet::new(),
+            idle_secrets: BTreeMap::new(),
             chain: String::new(),
             reported: Vec::new(),
             db: BTreeMap::new(),
@@ -425,7 +428,14 @@ impl World {
             return self.after(wait, Event::ToAgent(at, link, Box::new(answer)));
         }
         let old = self.bug == Some(Bug::OldGeneration);
-        let Some(side) = agent.link.as_mut().filter(|l| l.id == link) else {
+        let agent = &mut self.agents[at];
+        let known = agent.link.as_ref().is_some_and(|l| l.id == link);
+        if let (false, true, true) = (known, old, agent.worker.is_some())
+            && let ToAgent::Assignments(_, message) = answer
+        {
+            return self.assigned(at, message);
+        }
+        let Some(side) = self.agents[at].link.as_mut().filter(|l| l.id == link) else {
             return;
         };
         match answer {

@@ -24,7 +24,6 @@ macro_rules! bugs {
 }
 
 bugs! {
-    // The log and its disk.
     /// Writes of the log are reported durable before they are.
     SkipSync,
     /// The vote does not survive a restart.
@@ -45,8 +44,6 @@ bugs! {
     SnapshotWithoutHistory,
     /// A follower leaves out the last action of some transactions.
     DropActions,
-
-    // Clients.
     /// Clients are answered when a write is proposed.
     AckBeforeCommit,
     /// An unknown outcome is told to the client as a failure.
@@ -55,8 +52,6 @@ bugs! {
     StaleRead,
     /// A watch leaves out a change after a reconnect.
     WatchGap,
-
-    // Leadership and the pipeline.
     /// A leader begins before it has applied everything of earlier terms.
     ReignTooEarly,
     /// A deposed leader's view stays in use after a proposal was refused.
@@ -69,8 +64,6 @@ bugs! {
     NoReaper,
     /// Nobody evicts tasks whose node no longer fits.
     NoEnforcer,
-
-    // Orchestration.
     /// Replacements start at once, whatever delay and slot ask for.
     ForgetDelay,
     /// An update replaces one more task at a time than it may.
@@ -83,16 +76,12 @@ bugs! {
     OneMoreOfJob,
     /// A slot that was given up is tried again.
     RestartForever,
-
-    // Placement and allocation.
     /// Tasks are placed on any node.
     AssignAnywhere,
     /// A port of the routing mesh is given to a second service.
     PortTwice,
     /// A port is chosen anew whenever a service changes.
     PortWanders,
-
-    // The dispatcher.
     /// The dispatcher sees what is not committed.
     ShowSpeculation,
     /// A leader sends complete sets without asking a majority whether it still leads.
@@ -103,11 +92,9 @@ bugs! {
     SecretForever,
     /// Nodes that fall silent are never called down.
     NeverDown,
-
-    // Agents.
     /// Agents never hear that a task is no longer theirs.
     DropRemovals,
-    /// An agent accepts messages of an assignments stream that it replaced.
+    /// An agent accepts assignments of streams and sessions that it replaced.
     OldGeneration,
     /// An agent without database does not look for remains.
     ForgetRemains,

@@ -10,7 +10,6 @@
 //! Nothing here reads a clock or draws a number that does not follow from the seed.
 
 mod agent;
-mod batch;
 mod bugs;
 mod clients;
 mod clock;
@@ -26,7 +25,6 @@ mod node;
 mod operator;
 mod oracle;
 mod params;
-mod planted;
 mod reign;
 mod rng;
 mod run;
@@ -34,21 +32,16 @@ mod scenario;
 mod schedule;
 mod serving;
 mod show;
-mod shrink;
 mod snapshot;
 mod spec_text;
 mod spoil;
 mod told;
 mod world;
 
-pub use batch::{Batch, cores, run_batch};
 pub use bugs::{BUGS, Bug};
 pub use look::{CONVERGED_WITHIN, QUIET};
-pub use marks::{MARKS, unreached};
-pub use params::Params;
-pub use planted::{CAUGHT_MIN_PERCENT, Catch, catch_all, is_enough, table};
+pub use params::{Params, SEC};
 pub use run::{Failure, Options, Outcome, run, run_scenario, run_with};
 pub use scenario::Scenario;
 pub use schedule::{Act, Step};
-pub use shrink::{Shrunk, shrink};
 pub use world::{Marks, Show};

@@ -1,4 +1,4 @@
-//! Situations that a large batch of runs must have reached, or it proves less than it seems to.
+//! Situations that committed changes show.
 
 use store::Change;
 use types::service::UpdateState;
@@ -75,13 +75,4 @@ impl World {
             _ => "update status cleared",
         });
     }
-}
-
-/// What a large batch must have reached.
-pub const MARKS: &[&str] = &[];
-
-/// What was never reached.
-pub fn unreached(marks: &crate::world::Marks) -> Vec<&'static str> {
-    let mut all = MARKS.iter().copied();
-    all.by_ref().filter(|m| !marks.contains_key(m)).collect()
 }

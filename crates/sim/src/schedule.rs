@@ -73,7 +73,7 @@ acts! {
     FullDisk = "full-disk",
     /// A write of a manager's log fails: its process ends, for `ms`.
     DiskError = "disk-error",
-    /// A bit of a manager's log has flipped, and it is restarted: it finds that and does not run on.
+    /// A bit of a manager's log has flipped: its restart finds that and does not run on.
     BitFlip = "bit-flip",
     /// A manager's state directory is lost; it joins again as a new member.
     LoseState = "lose-state",

@@ -7,6 +7,7 @@ use store::{Action, Object, Plan, State};
 use types::{NodeId, NodeState, SecretId, TaskState};
 
 use crate::bugs::Bug;
+use crate::params::SEC;
 use crate::world::World;
 
 /// Secrets that tasks on a node need: those from ASSIGNED until they end.
@@ -20,11 +21,47 @@ pub(crate) fn needed_secrets(state: &State, node: NodeId) -> BTreeSet<SecretId> 
 
 /// Plants a bug: no node is ever called down.
 pub(crate) fn never_down(plan: &mut Plan) {
-    let calls_down = |a: &Action| matches!(a, Action::Update(Object::Node(n)) if n.status.state == NodeState::Down);
+    let calls_down = |a: &Action| match a {
+        Action::Update(Object::Node(n)) => n.status.state == NodeState::Down,
+        _ => false,
+    };
     plan.steps.retain(|s| !s.actions.iter().any(calls_down));
 }
 
+/// How long a node that is connected may keep a secret that no task of it needs: its tasks have
+/// ended, which the manager must hear and the node be told.
+const KEEPS_SECRET: u64 = 60 * SEC;
+
 impl World {
+    /// X1: what is no longer needed is taken away from nodes that are connected.
+    pub(crate) fn check_secrets(&mut self) {
+        for at in 0..self.agents.len() {
+            let (now, agent) = (self.now, &mut self.agents[at]);
+            let since = agent
+                .link
+                .as_ref()
+                .filter(|l| l.session.is_some())
+                .map(|l| l.since);
+            let steady = since.is_some_and(|s| now >= s + KEEPS_SECRET);
+            if agent.secrets.is_empty() || !steady || agent.paused_until > now {
+                agent.idle_secrets.clear();
+                continue;
+            }
+            let needed = needed_secrets(self.oracle.state(), agent.node);
+            let held = &agent.secrets;
+            agent
+                .idle_secrets
+                .retain(|s, _| held.contains(s) && !needed.contains(s));
+            for id in held.difference(&needed) {
+                let since = *agent.idle_secrets.entry(*id).or_insert(now);
+                if now > since + KEEPS_SECRET {
+                    let text = format!("a{at} keeps secret {id}, which no task of it needs");
+                    return self.violate("X1", text);
+                }
+            }
+        }
+    }
+
     /// What an agent is told is committed, and its own.
     pub(crate) fn check_told(&mut self, agent: usize, view: &State, message: &Assignments) {
         let node = self.agents[agent].node;

@@ -346,6 +346,7 @@ impl World {
             Event::Look => {
                 self.after(SEC, Event::Look);
                 self.look_after_managers();
+                self.check_secrets();
                 let verdict = self.look();
                 self.judge(verdict);
             }

@@ -1,10 +1,7 @@
 //! Makes a failing run small: leaves out steps and makes the cluster smaller as long as the same
 //! invariant still breaks.
 
-use crate::bugs::Bug;
-use crate::params::SEC;
-use crate::run::{Failure, Options, run_scenario};
-use crate::scenario::Scenario;
+use sim::{Bug, Failure, Options, SEC, Scenario, run_scenario};
 
 /// The smallest scenario that was found, and how it fails.
 #[derive(Debug)]

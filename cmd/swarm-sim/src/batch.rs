@@ -8,8 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use crate::run::{Failure, Options, Outcome, run_with};
-use crate::world::Marks;
+use sim::{Failure, Marks, Options, Outcome, run_with};
 
 /// What a batch of seeds came to.
 #[derive(Debug, Default)]

@@ -4,8 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::bugs::{BUGS, Bug};
-use crate::run::{Failure, Options, run_with};
+use sim::{BUGS, Bug, Failure, Options, run_with};
 
 /// Share of planted bugs that a batch must catch, in hundredths.
 pub const CAUGHT_MIN_PERCENT: usize = 95;

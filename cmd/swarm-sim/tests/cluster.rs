@@ -3,7 +3,8 @@
 //! `SIM_SEEDS=n` runs more, from `SIM_SEED=s` on. `cargo xtask sim` runs hundreds, optimised, and
 //! all planted bugs.
 
-use sim::{BUGS, Bug, Options, catch_all, cores, run, run_batch};
+use sim::{BUGS, Bug, Options, run};
+use swarm_sim::{catch_all, cores, run_batch};
 
 /// Seeds of a normal test run: some hours of simulated time, in seconds.
 const SEEDS: u64 = 12;

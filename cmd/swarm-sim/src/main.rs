@@ -5,10 +5,8 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use sim::{
-    BUGS, Batch, Bug, Failure, Options, Scenario, Show, catch_all, cores, is_enough, run_batch,
-    run_scenario, shrink, table, unreached,
-};
+use sim::{BUGS, Bug, Failure, Options, Scenario, Show, run_scenario};
+use swarm_sim::{Batch, catch_all, cores, is_enough, run_batch, shrink, table, unreached};
 
 /// Seeds of a batch that must reach every mark.
 const LARGE_BATCH: u64 = 200;
@@ -16,7 +14,8 @@ const LARGE_BATCH: u64 = 200;
 /// Runs that shrinking may take.
 const SHRINK_RUNS_MAX: usize = 2_000;
 
-const USAGE: &str = "usage: sim [--seed S] [--seeds N] [--ticks N] [--threads N] [--keep-going]
+const USAGE: &str =
+    "usage: swarm-sim [--seed S] [--seeds N] [--ticks N] [--threads N] [--keep-going]
            [--bug NAME] [--scenario FILE] [--show] [--until SECS] [--shrink]
            [--bugs [--write FILE]] [--twice] [--print]";
 

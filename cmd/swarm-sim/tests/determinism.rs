@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 fn sim(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sim"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_swarm-sim"));
     command.args(args).output().expect("the simulator starts")
 }
 
@@ -25,7 +25,7 @@ fn what_the_command_line_does_not_know_is_refused_with_the_usage() {
         let done = sim(args);
         assert_eq!(done.status.code(), Some(2), "{args:?}");
         assert!(
-            String::from_utf8_lossy(&done.stderr).contains("usage: sim"),
+            String::from_utf8_lossy(&done.stderr).contains("usage: swarm-sim"),
             "{args:?}"
         );
     }
