@@ -157,7 +157,9 @@ proptest! {
     #[test]
     fn due_times_follow_one_another_without_a_gap_in_either_direction(
         minute in field(59), hour in field(23), day in field(28), weekday in field(6),
-        zone in prop::sample::select(vec!["", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]),
+        zone in prop::sample::select(vec![
+            "", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe",
+        ]),
         from in 1_700_000_000u64..1_900_000_000,
     ) {
         let calendar = calendar(&format!("{minute} {hour} {day} * {weekday}"), zone);

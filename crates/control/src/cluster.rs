@@ -82,8 +82,8 @@ pub fn fresh_token(root_pem: &[u8], entropy: &mut dyn Entropy) -> String {
     JoinToken::new(root_pem, secret).to_string()
 }
 
-/// The ticks of the log are what the program was built and tested with; they are shown, and a client
-/// that leaves them out leaves them as they are.
+/// The ticks of the log are what the program was built and tested with; they are shown, and a
+/// client that leaves them out leaves them as they are.
 fn keep_ticks(old: &ClusterSpec, new: &mut ClusterSpec) -> Result<()> {
     let ticks = [
         (

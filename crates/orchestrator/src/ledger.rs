@@ -63,8 +63,8 @@ enum Progress {
 }
 
 impl Facts {
-    /// Reads a slot that is kept and needs nothing, as nearly all slots do: its one record is a task
-    /// as it should be, on its way or there. `None` says that [`Self::of`] must look closer.
+    /// Reads a slot that is kept and needs nothing, as nearly all slots do: its one record is a
+    /// task as it should be, on its way or there. `None` says that [`Self::of`] must look closer.
     pub(crate) fn of_quiet(ground: &Ground<'_>, slot: &Slot<'_>) -> Option<Self> {
         let [task] = slot.records[..] else {
             return None;

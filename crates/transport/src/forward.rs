@@ -37,8 +37,9 @@ const NEXT_LEADER_WAIT_MS: u64 = 1_000;
 /// A call that was passed on to this manager as the leader waits this long while this manager takes
 /// another one for it: its own news may be a moment older than those of whoever passed it on.
 const OTHER_LEADER_WAIT_MS: u64 = 500;
-/// A leader that gave leadership away, or was voted out, answers what it was sent at once, and knows
-/// best what became of it. Its answer is waited for this long; from one without power comes none.
+/// A leader that gave leadership away, or was voted out, answers what it was sent at once, and
+/// knows best what became of it. Its answer is waited for this long; from one without power comes
+/// none.
 const LAST_WORDS_MS: u64 = 250;
 /// A leader that was not heard of for this long is given up, although no other is known: far longer
 /// than a vote takes, and short enough that its callers have their answer within five seconds.

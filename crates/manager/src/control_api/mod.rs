@@ -81,7 +81,8 @@ impl ControlApi {
         }
     }
 
-    /// Whether this manager leads now as it did in a reign: a majority says so, and in no later term.
+    /// Whether this manager leads now as it did in a reign: a majority says so, and in no later
+    /// term.
     async fn still_leads(&self, reign: Reign) -> bool {
         self.quorum.read_barrier().await.is_ok() && self.quorum.standing().term == reign.term
     }
