@@ -99,7 +99,10 @@ fn failure(service: &Service, phase: pb::service_progress::Phase) -> String {
         (Phase::Converged, Some(update)) if update.state == UpdateState::RollbackCompleted => {
             // One that somebody asked for keeps the spec it came from; one that failed is forgotten.
             match service.previous_spec {
-                None => "the update failed and was rolled back".into(),
+                None => match update.message.split_once("; update rolled back ") {
+                    Some((_, reason)) => format!("the update was rolled back {reason}"),
+                    None => "the update failed and was rolled back".into(),
+                },
                 Some(_) => String::new(),
             }
         }
@@ -370,12 +373,16 @@ mod tests {
                 s.previous_spec = asked.then(|| s.spec.clone());
                 s.update_status = Some(types::service::UpdateStatus {
                     state: UpdateState::RollbackCompleted,
+                    message: "rollback completed; update rolled back due to failure".into(),
                     ..Default::default()
                 });
             })
         };
         assert_eq!(back(true).failure, "");
-        assert_eq!(back(false).failure, "the update failed and was rolled back");
+        assert_eq!(
+            back(false).failure,
+            "the update was rolled back due to failure"
+        );
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub(crate) fn patience(ground: &Ground<'_>, placed: bool) -> Duration {
     }
 }
 
+/// How the message of a rollback that nobody asked for begins; its reason follows.
+const ROLLED_BACK: &str = "update rolled back ";
+
 /// What an update needs now.
 #[derive(Debug, Default)]
 pub(crate) struct Turn {
@@ -193,7 +196,7 @@ fn fail(ground: &Ground<'_>, action: FailureAction, reason: &str) -> Turn {
             service.previous_spec_version = None;
             status.state = UpdateState::RollbackStarted;
             status.started_at = ground.now;
-            status.message = format!("update rolled back {reason}");
+            status.message = format!("{ROLLED_BACK}{reason}");
         }
         (false, FailureAction::Rollback, None) => {
             status.state = UpdateState::Paused;
@@ -229,15 +232,23 @@ fn finish(ground: &Ground<'_>, ledger: &Ledger, config: &UpdateConfig) -> Turn {
 }
 
 fn end(ground: &Ground<'_>) -> Turn {
-    let (state, message) = match ground.update_state() {
-        UpdateState::RollbackStarted => (UpdateState::RollbackCompleted, "rollback completed"),
-        _ => (UpdateState::Completed, "update completed"),
-    };
     let mut service = Service::clone(ground.service);
     let status = service.update_status.get_or_insert_default();
-    status.state = state;
+    (status.state, status.message) = match ground.update_state() {
+        // Who asks later how the update ended is told why it went back.
+        UpdateState::RollbackStarted => match status.message.strip_prefix(ROLLED_BACK) {
+            Some(reason) => (
+                UpdateState::RollbackCompleted,
+                format!("rollback completed; {ROLLED_BACK}{reason}"),
+            ),
+            None => (
+                UpdateState::RollbackCompleted,
+                "rollback completed".to_owned(),
+            ),
+        },
+        _ => (UpdateState::Completed, "update completed".to_owned()),
+    };
     status.completed_at = ground.now;
-    status.message = message.to_owned();
     Turn::status(service)
 }
 
