@@ -49,3 +49,8 @@ pub const MANAGER_WEIGHT: i64 = 10;
 
 /// Bytes kept of a node's reason for not running tasks: one sentence.
 pub const TROUBLE_BYTES_MAX: usize = 512;
+
+/// How long a new leader awaits nodes at least. An agent whose leader lost power finds out when its
+/// next heartbeat (2 s) is not answered (5 s), and may then dial a manager that is gone as well
+/// (5 s): nodes that are well must not be called down for that. SwarmKit's number as well.
+pub const AWAITED_MIN: Duration = Duration::from_secs(15);

@@ -13,6 +13,7 @@ use types::{Entropy, NodeId, NodeState, Timestamp, defaults};
 
 use crate::batch::Batcher;
 use crate::input::{Effect, Input, Manager, StreamId};
+use crate::limits;
 use crate::node::{Entry, Presence};
 use crate::timers::Timers;
 
@@ -52,7 +53,8 @@ struct Context<'a> {
 }
 
 impl Dispatcher {
-    /// Takes over. Every node that is not down is awaited for one grace period from now.
+    /// Takes over. Every node that is not down is awaited for one grace period from now, and for
+    /// as long as an agent may take to find out that its leader is gone.
     ///
     /// The effects of the first [`Input::Tick`], due at once, mark those nodes as unknown.
     pub fn new(leadership: Leadership, view: &State, now: Timestamp) -> Self {
@@ -71,7 +73,7 @@ impl Dispatcher {
             batcher: Batcher::default(),
             effects: Vec::new(),
         };
-        let grace = grace(heartbeat_period(view));
+        let grace = grace(heartbeat_period(view)).max(limits::AWAITED_MIN);
         for node in view.nodes().iter() {
             this.watch_orphans(node);
             if node.status.state != NodeState::Down {

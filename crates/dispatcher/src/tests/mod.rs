@@ -102,7 +102,7 @@ fn a_closed_session_stream_alone_changes_nothing() {
 }
 
 #[test]
-fn a_new_leader_awaits_every_node_for_one_grace_period() {
+fn a_new_leader_awaits_every_node_until_it_must_have_noticed() {
     let mut rig = Rig::new(3, NodeState::Ready);
     rig.input(Input::Tick);
     for n in 0..3 {
@@ -112,7 +112,9 @@ fn a_new_leader_awaits_every_node_for_one_grace_period() {
     }
     assert_eq!(rig.proposals(), 1, "one batch for all nodes");
     rig.register(node_id(0));
-    rig.pass(PERIOD * 3);
+    rig.pass(limits::AWAITED_MIN - secs(1));
+    assert_eq!(rig.node(node_id(1)).status.state, NodeState::Unknown);
+    rig.pass(secs(1));
     assert_eq!(rig.node(node_id(1)).status.state, NodeState::Down);
     assert_eq!(
         rig.node(node_id(1)).status.message,
