@@ -1,7 +1,7 @@
 //! `swarm-bench`: measures the parts of a cluster and the whole of it.
 //!
-//! Everything but `scheduler`, `orchestrator` and `leader-start` runs real `swarmd` processes of the
-//! directory where `swarm-bench` is, on loopback, in bounded time, and leaves nothing behind.
+//! Everything but `scheduler`, `orchestrator` and `leader-start` runs real `swarmd` processes of
+//! the directory where `swarm-bench` is, on loopback, in bounded time, and leaves nothing behind.
 
 mod cluster;
 mod converge;

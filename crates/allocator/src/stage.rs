@@ -15,8 +15,8 @@ use crate::startup::{has_started_before, unmet};
 /// cluster.
 pub const ACTIONS_PER_PLAN_MAX: usize = 5_000;
 
-/// What a waiting task says is brought up to date this often, so that a service that comes up slowly
-/// is not written about all the time.
+/// What a waiting task says is brought up to date this often, so that a service that comes up
+/// slowly is not written about all the time.
 const REFRESH: Duration = Duration::from_secs(5);
 
 /// With so many tasks that wait, twice as seldom, and so on.

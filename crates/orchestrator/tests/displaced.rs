@@ -1,6 +1,8 @@
 //! What happens to a task that the scheduler displaces: its service replaces it as any other, and
 //! the two stages come to rest.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::sync::Arc;
 
 use orchestrator::Orchestrator;

@@ -184,7 +184,8 @@ fn a_job_that_is_waited_for_must_complete_in_its_present_run() {
     bench.wait(A_WHILE);
     assert_eq!(
         bench.err(task),
-        "waits for service migrate to be completed: 1 of 2 tasks are, migrate.1 is failed: exit code 1"
+        "waits for service migrate to be completed: 1 of 2 tasks are, migrate.1 is failed: \
+         exit code 1"
     );
     let again = bench.slot_task(migrate, 1, None);
     bench.settle();
