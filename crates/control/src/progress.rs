@@ -97,7 +97,7 @@ fn failure(service: &Service, phase: pb::service_progress::Phase) -> String {
             "its tasks ended and its restart policy allows no more attempts".to_owned()
         }
         (Phase::Converged, Some(update)) if update.state == UpdateState::RollbackCompleted => {
-            // One that somebody asked for keeps the spec it came from; one that failed is forgotten.
+            // One that somebody asked for keeps the spec it came from; one that failed forgets it.
             match service.previous_spec {
                 None => match update.message.split_once("; update rolled back ") {
                     Some((_, reason)) => format!("the update was rolled back {reason}"),
