@@ -6,10 +6,10 @@ use std::time::Duration;
 /// of nodes that registered together apart.
 pub const HEARTBEAT_JITTER_DIVISOR: u64 = 10;
 
-/// Registrations of one node within [`REGISTRATION_WINDOW`]; further ones are put off. SwarmKit has 3;
-/// but a leader that is demoted registers four times within a second (leadership moves, its manager
-/// ends, it has a new certificate, perhaps it was asked for one before), and a healthy node that is
-/// put off for longer than its heartbeats are awaited loses its tasks.
+/// Registrations of one node within [`REGISTRATION_WINDOW`]; further ones are put off. SwarmKit has
+/// 3; but a leader that is demoted registers four times within a second (leadership moves, its
+/// manager ends, it has a new certificate, perhaps it was asked for one before), and a healthy node
+/// that is put off for longer than its heartbeats are awaited loses its tasks.
 pub const REGISTRATIONS_MAX: u32 = 8;
 
 /// Span in which registrations of a node are counted.

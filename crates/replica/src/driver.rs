@@ -252,7 +252,8 @@ impl Driver {
             Event::Captured { index, source } => match self.consensus.snapshot_meta() {
                 // Nothing but this very event stands between the applied index and the capture.
                 Some(meta) if meta.index == index => {
-                    let (store, keep) = (self.snapshots.clone(), self.config.retention.keep_snapshots);
+                    let (store, keep) =
+                        (self.snapshots.clone(), self.config.retention.keep_snapshots);
                     let (events, threads) = (self.events.clone(), self.config.threads);
                     snapshotter::write((store, keep), meta, source, events, threads);
                 }

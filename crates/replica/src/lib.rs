@@ -32,9 +32,8 @@ mod requests;
 mod snapshotter;
 
 pub use api::{
-    Applied, ChangeError, Config, Disk, ProposeError, ReadError, RestoreError, Retention, SnapshotSource,
-    StateMachine, Status, Stopped,
-    Threads,
+    Applied, ChangeError, Config, Disk, ProposeError, ReadError, RestoreError, Retention,
+    SnapshotSource, StateMachine, Status, Stopped, Threads,
 };
 pub use handle::{Closed, Handle, PeerReports};
 pub use peers::Peers;
