@@ -1,5 +1,6 @@
 //! What the dispatcher is told and what it wants done.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +83,9 @@ pub enum Input {
     },
     /// The managers of the cluster changed.
     Managers(Arc<[Manager]>),
+    /// The nodes whose managers do not answer the leader, all of them. The agent of such a node
+    /// shares its machine: after a change of leaders it is not awaited beyond one grace period.
+    Silent(BTreeSet<NodeId>),
     /// The moment of [`crate::Dispatcher::wake_at`] has come.
     Tick,
 }

@@ -52,5 +52,6 @@ pub const TROUBLE_BYTES_MAX: usize = 512;
 
 /// How long a new leader awaits nodes at least. An agent whose leader lost power finds out when its
 /// next heartbeat (2 s) is not answered (5 s), and may then dial a manager that is gone as well
-/// (5 s): nodes that are well must not be called down for that. SwarmKit's number as well.
+/// (5 s): nodes that are well must not be called down for that. SwarmKit's number as well. A node
+/// whose manager is silent too is not awaited for so long ([`crate::Input::Silent`]).
 pub const AWAITED_MIN: Duration = Duration::from_secs(15);

@@ -366,11 +366,11 @@ impl World {
         let tick = self.hosts[at].clock.stretch(TICK);
         self.schedule(at, tick, ManagerEvent::Tick);
         self.raft(at, Input::Tick);
-        if self.now / TICK % ROLES_TICKS == 0 {
+        if (self.now / TICK).is_multiple_of(ROLES_TICKS) {
             self.roles(at);
         }
         let full = self.hosts[at].full_until > self.now;
-        if full && self.now / TICK % 10 == 0 && self.leads(at) {
+        if full && (self.now / TICK).is_multiple_of(10) && self.leads(at) {
             // Nothing can be accepted here: somebody else should lead.
             self.transfer(at);
         }

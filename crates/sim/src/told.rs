@@ -69,25 +69,17 @@ impl World {
         let needed = needed_secrets(view, node);
         for change in &message.changes {
             match change {
-                AssignmentChange::Update(Item::Task(task)) => {
-                    if task.meta.version > truth {
-                        let id = task.id;
-                        let text = format!("a{agent} is told of task {id} before it is committed");
-                        return self.violate("O6", text);
-                    }
-                    if task.node_id != Some(node) {
-                        let id = task.id;
-                        let text = format!("a{agent} is told of task {id} of another node");
-                        return self.violate("X4", text);
-                    }
+                AssignmentChange::Update(Item::Task(task)) if task.meta.version > truth => {
+                    let text = format!("a{agent} is told of task {} too early", task.id);
+                    return self.violate("O6", text);
                 }
-                AssignmentChange::Update(Item::Secret(secret)) => {
-                    if !needed.contains(&secret.id) {
-                        let id = secret.id;
-                        let text =
-                            format!("a{agent} is sent secret {id}, which no task of it needs");
-                        return self.violate("X1", text);
-                    }
+                AssignmentChange::Update(Item::Task(task)) if task.node_id != Some(node) => {
+                    let text = format!("a{agent} is told of task {} of another node", task.id);
+                    return self.violate("X4", text);
+                }
+                AssignmentChange::Update(Item::Secret(secret)) if !needed.contains(&secret.id) => {
+                    let text = format!("a{agent} is sent secret {} without need", secret.id);
+                    return self.violate("X1", text);
                 }
                 _ => {}
             }

@@ -4,7 +4,7 @@ mod changes;
 mod reports;
 mod sessions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,6 @@ use types::{Entropy, NodeId, NodeState, Timestamp, defaults};
 
 use crate::batch::Batcher;
 use crate::input::{Effect, Input, Manager, StreamId};
-use crate::limits;
 use crate::node::{Entry, Presence};
 use crate::timers::Timers;
 
@@ -35,6 +34,10 @@ pub struct Dispatcher {
     nodes: BTreeMap<NodeId, Entry>,
     streams: BTreeMap<StreamId, NodeId>,
     sessions: u64,
+    /// When this leader took over.
+    began_at: Timestamp,
+    /// Nodes whose managers do not answer.
+    silent: BTreeSet<NodeId>,
     /// When the grace of a node ends.
     heartbeats: Timers,
     /// When a node may be sent assignments that are due.
@@ -54,7 +57,8 @@ struct Context<'a> {
 
 impl Dispatcher {
     /// Takes over. Every node that is not down is awaited for one grace period from now, and for
-    /// as long as an agent may take to find out that its leader is gone.
+    /// as long as an agent may take to find out that its leader is gone ([`Input::Silent`] has the
+    /// exception).
     ///
     /// The effects of the first [`Input::Tick`], due at once, mark those nodes as unknown.
     pub fn new(leadership: Leadership, view: &State, now: Timestamp) -> Self {
@@ -67,19 +71,21 @@ impl Dispatcher {
             nodes: BTreeMap::new(),
             streams: BTreeMap::new(),
             sessions: 0,
+            began_at: now,
+            silent: BTreeSet::new(),
             heartbeats: Timers::default(),
             sends: Timers::default(),
             orphans: Timers::default(),
             batcher: Batcher::default(),
             effects: Vec::new(),
         };
-        let grace = grace(heartbeat_period(view)).max(limits::AWAITED_MIN);
         for node in view.nodes().iter() {
             this.watch_orphans(node);
             if node.status.state != NodeState::Down {
                 let entry = this.nodes.entry(node.id).or_default();
                 entry.presence = Presence::Awaited;
-                this.heartbeats.set(node.id, now.plus(grace));
+                this.heartbeats
+                    .set(node.id, this.awaited_until(node.id, view));
                 if node.status.state != NodeState::Unknown {
                     this.batcher.node(node.id);
                 }
@@ -125,6 +131,7 @@ impl Dispatcher {
             Input::Resync => self.resync(cx),
             Input::Settled { batch, outcome } => self.settled(batch, outcome, cx),
             Input::Managers(managers) => self.managers_changed(managers, cx),
+            Input::Silent(nodes) => self.silent_changed(nodes, cx),
             Input::Tick => {}
         }
         self.alarms(cx);

@@ -1,16 +1,18 @@
 //! Sessions of nodes: registration, heartbeats, and what a node is told about itself.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use store::State;
 use types::node::EXECUTOR_TROUBLE_LABEL;
-use types::{Entropy, NodeId};
+use types::{Entropy, NodeId, Timestamp};
 
 use super::{Context, Dispatcher, grace, heartbeat_period};
 use crate::assignments::AssignmentSet;
 use crate::error::CallError;
 use crate::input::{Answer, Effect, Manager, OpenSession, SessionMessage, StreamId};
-use crate::limits::{ASSIGNMENTS_PACE, HEARTBEAT_JITTER_DIVISOR, TROUBLE_BYTES_MAX};
+use crate::limits::{self, ASSIGNMENTS_PACE, HEARTBEAT_JITTER_DIVISOR, TROUBLE_BYTES_MAX};
 use crate::node::{Entry, Outlet, Presence, Session};
 use crate::session_id::SessionId;
 
@@ -196,6 +198,29 @@ impl Dispatcher {
         }
         self.leadership.managers = managers;
         self.tell_all(cx);
+    }
+
+    /// Awaits nodes whose managers fell silent for less time, and others for longer again.
+    pub(super) fn silent_changed(&mut self, silent: BTreeSet<NodeId>, cx: Context<'_>) {
+        let changed: Vec<_> = silent.symmetric_difference(&self.silent).copied().collect();
+        self.silent = silent;
+        for node in changed {
+            let entry = self.nodes.get(&node);
+            if entry.is_some_and(|e| matches!(e.presence, Presence::Awaited)) {
+                let until = self.awaited_until(node, cx.view).max(cx.now);
+                self.heartbeats.set(node, until);
+            }
+        }
+    }
+
+    /// Until when a node is awaited that was not down when this leader took over.
+    pub(super) fn awaited_until(&self, node: NodeId, view: &State) -> Timestamp {
+        let grace = grace(heartbeat_period(view));
+        let wait = match self.silent.contains(&node) {
+            true => grace,
+            false => grace.max(limits::AWAITED_MIN),
+        };
+        self.began_at.plus(wait)
     }
 
     /// Every session gets a new message.

@@ -123,6 +123,21 @@ fn a_new_leader_awaits_every_node_until_it_must_have_noticed() {
 }
 
 #[test]
+fn a_node_whose_manager_is_silent_too_is_awaited_for_one_grace_period() {
+    let mut rig = Rig::new(3, NodeState::Ready);
+    rig.input(Input::Tick);
+    rig.input(Input::Silent([node_id(1), node_id(2)].into()));
+    rig.input(Input::Silent([node_id(1)].into()));
+    rig.pass(PERIOD * 3);
+    assert_eq!(rig.node(node_id(1)).status.state, NodeState::Down);
+    assert_eq!(rig.node(node_id(2)).status.state, NodeState::Unknown);
+    rig.input(Input::Silent([node_id(2)].into()));
+    rig.pass(secs(1));
+    assert_eq!(rig.node(node_id(2)).status.state, NodeState::Down);
+    assert_eq!(rig.node(node_id(0)).status.state, NodeState::Unknown);
+}
+
+#[test]
 fn a_leader_that_was_stalled_itself_gives_nodes_another_period() {
     let mut rig = Rig::new(1, NodeState::Unknown);
     let session = rig.register(node_id(0));

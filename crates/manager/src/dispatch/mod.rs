@@ -7,6 +7,7 @@ mod convert;
 mod rpc;
 mod streams;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, RwLock};
 
 use consensus::Membership;
@@ -33,7 +34,7 @@ use streams::Streams;
 /// Calls waiting for the dispatcher. It answers in microseconds; a full queue makes callers wait.
 const CALLS_QUEUE: usize = 1_024;
 
-/// How often the list of managers is compared with what agents were told, beside every change.
+/// How often the managers are looked at, beside every change: their list, and which are silent.
 const MANAGERS_PERIOD: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Weight of every manager in the list agents choose from (SwarmKit's value).
@@ -138,6 +139,13 @@ impl Managers {
             })
             .collect()
     }
+
+    /// Nodes whose managers did not answer lately.
+    fn silent(&self) -> BTreeSet<NodeId> {
+        let members = self.quorum.members().into_iter();
+        let silent = members.filter(|m| !m.reachable && !m.leader);
+        silent.map(|m| m.node_id).collect()
+    }
 }
 
 /// Calls of agents to the leader. Service ends when this is dropped.
@@ -174,6 +182,7 @@ struct Owner {
     cursor: Cursor,
     clock: Steady,
     managers: Arc<[Manager]>,
+    silent: BTreeSet<NodeId>,
     streams: Streams,
     calls: std::collections::BTreeMap<CallId, Reply>,
     settling: FuturesUnordered<BoxFuture<'static, (BatchId, Outcome)>>,
@@ -202,6 +211,7 @@ impl Owner {
             cursor,
             clock,
             managers,
+            silent: BTreeSet::new(),
             streams: Streams::default(),
             calls: std::collections::BTreeMap::new(),
             settling: FuturesUnordered::new(),
@@ -259,6 +269,11 @@ impl Owner {
         if newest != self.managers && !newest.is_empty() {
             self.managers = newest.clone();
             self.feed(Input::Managers(newest));
+        }
+        let silent = self.members.silent();
+        if silent != self.silent {
+            self.silent = silent.clone();
+            self.feed(Input::Silent(silent));
         }
     }
 
