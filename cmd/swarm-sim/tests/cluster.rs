@@ -12,12 +12,12 @@ const SEEDS: u64 = 12;
 /// Planted bugs that a normal test run must catch, in a handful of seeds each.
 const QUICK: [Bug; 8] = [
     Bug::DropRemovals,
-    Bug::SkipGuards,
+    Bug::OneMoreInFlight,
     Bug::DropActions,
     Bug::ForgetDelay,
     Bug::AckBeforeCommit,
     Bug::NoReaper,
-    Bug::ForgetVote,
+    Bug::SkipSync,
     Bug::SecretEarly,
 ];
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use store::{Action, Key, Object, State};
 use types::cluster::CLUSTER_NAME;
-use types::container::SecretReference;
+use types::container::{FileTarget, SecretReference};
 use types::secret::{SecretBytes, SecretSpec};
 use types::service::{
     EndpointSpec, FailureAction, JobStatus, PortConfig, PublishMode, UpdateConfig, UpdateOrder,
@@ -324,7 +324,12 @@ pub(crate) fn reference(secret: &Secret) -> SecretReference {
     SecretReference {
         secret_id: secret.id,
         secret_name: secret.spec.annotations.name.clone(),
-        file: None,
+        file: Some(FileTarget {
+            name: secret.spec.annotations.name.clone(),
+            uid: "0".into(),
+            gid: "0".into(),
+            mode: 0o400,
+        }),
     }
 }
 

@@ -4,11 +4,10 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use transport::Caller;
-use types::NodeId;
 use wire::api as pb;
 
 use super::subscription::Relay;
-use super::{Event, LINES_QUEUE, LogBroker, tasks_of, tell};
+use super::{Event, LINES_QUEUE, LogBroker, Source, tasks_of, tell};
 
 #[tonic::async_trait]
 impl pb::logs_server::Logs for LogBroker {
@@ -72,8 +71,8 @@ impl pb::log_broker_server::LogBroker for LogBroker {
         let node = Caller::of(&request)?.node_id()?;
         let cut = self.admit(node)?;
         let publishing = Publishing {
+            source: self.source(node),
             broker: self.clone(),
-            node,
             open: None,
         };
         tokio::select! {
@@ -88,7 +87,7 @@ impl pb::log_broker_server::LogBroker for LogBroker {
 /// A node's stream of lines for one subscription.
 struct Publishing {
     broker: LogBroker,
-    node: NodeId,
+    source: Source,
     open: Option<(String, mpsc::Sender<Event>)>,
 }
 
@@ -113,12 +112,12 @@ impl Publishing {
             return Err(Status::permission_denied(text));
         }
         if !message.messages.is_empty() {
-            let lines = Event::Lines(self.node, message.messages);
+            let lines = Event::Lines(self.source, message.messages);
             self.send(&events, lines).await?;
         }
         if message.close {
             self.open = None;
-            self.send(&events, Event::Ended(self.node, None)).await?;
+            self.send(&events, Event::Ended(self.source, None)).await?;
         }
         Ok(message.close)
     }
@@ -126,7 +125,7 @@ impl Publishing {
     /// Whether all lines are of this node: it says so, and none is of a task of another one. A task
     /// whose record is gone may still have lines.
     fn owns(&self, messages: &[pb::LogMessage]) -> bool {
-        let (state, own) = (self.broker.ledger.state(), self.node.to_string());
+        let (state, own) = (self.broker.ledger.state(), self.source.node.to_string());
         let mut last = "";
         messages.iter().all(|message| {
             let Some(context) = message.context.as_ref() else {
@@ -135,7 +134,7 @@ impl Publishing {
             if context.task_id != last {
                 last = &context.task_id;
                 let task = last.parse().ok().and_then(|id| state.tasks().get(id));
-                if task.is_some_and(|t| t.node_id != Some(self.node)) {
+                if task.is_some_and(|t| t.node_id != Some(self.source.node)) {
                     return false;
                 }
             }
@@ -154,7 +153,7 @@ impl Publishing {
         let found = self.broker.find(id);
         let found = found.ok_or_else(|| Status::not_found(format!("no log subscription {id}")))?;
         let events = found.events.clone();
-        self.send(&events, Event::Began(self.node)).await?;
+        self.send(&events, Event::Began(self.source)).await?;
         self.open = Some((id.to_owned(), events.clone()));
         Ok(events)
     }
@@ -168,7 +167,7 @@ impl Publishing {
 impl Drop for Publishing {
     fn drop(&mut self) {
         if let Some((_, events)) = self.open.take() {
-            let event = Event::Ended(self.node, Some("disconnected unexpectedly".into()));
+            let event = Event::Ended(self.source, Some("disconnected unexpectedly".into()));
             tell(&events, event);
         }
     }

@@ -32,13 +32,21 @@ const LISTENER_QUEUE: usize = 256;
 #[derive(Debug)]
 enum Event {
     /// A node sent lines.
-    Lines(NodeId, Vec<pb::LogMessage>),
+    Lines(Source, Vec<pb::LogMessage>),
     /// A node is about to send.
-    Began(NodeId),
+    Began(Source),
     /// A node has nothing more; with the reason if it stopped early.
-    Ended(NodeId, Option<String>),
+    Ended(Source, Option<String>),
     /// A node that was not there is listening now.
     Listening(NodeId),
+}
+
+/// One stream of lines. A node that was asked twice sends two, which repeat one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Source {
+    node: NodeId,
+    /// Streams are numbered as they come.
+    stream: u64,
 }
 
 struct Subscription {
@@ -56,6 +64,8 @@ struct Parties {
     listeners: BTreeMap<NodeId, Listener>,
     /// Open streams of lines, by node, to be cut off when the node is removed.
     publishing: BTreeMap<NodeId, CancellationToken>,
+    /// Streams of lines that were opened so far.
+    streams: u64,
     /// Ends with the reign.
     over: CancellationToken,
 }
@@ -144,6 +154,14 @@ impl LogBroker {
 
     fn parties(&self) -> MutexGuard<'_, Parties> {
         self.parties.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// A name for a node's new stream of lines.
+    fn source(&self, node: NodeId) -> Source {
+        let mut parties = self.parties();
+        parties.streams += 1;
+        let stream = parties.streams;
+        Source { node, stream }
     }
 
     fn find(&self, id: &str) -> Option<Arc<Subscription>> {
@@ -305,11 +323,60 @@ mod tests {
             pb::LogSubscriptionOptions::default(),
             events.clone(),
         );
-        let waiting = Event::Lines(node, Vec::new());
+        let waiting = Event::Lines(broker.source(node), Vec::new());
         events.send(waiting).await.unwrap();
         let _listening = broker.listen(node).unwrap();
         assert!(matches!(queue.recv().await, Some(Event::Lines(..))));
         let next = tokio::time::timeout(std::time::Duration::from_secs(5), queue.recv());
         assert!(matches!(next.await, Ok(Some(Event::Listening(n))) if n == node));
+    }
+
+    fn line(node: NodeId, number: u64) -> pb::LogMessage {
+        pb::LogMessage {
+            context: Some(pb::LogContext {
+                node_id: node.to_string(),
+                ..pb::LogContext::default()
+            }),
+            timestamp: wire::convert::timestamp(types::Timestamp::from_secs(number)),
+            data: number.to_string().into(),
+            ..pb::LogMessage::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_that_was_asked_twice_is_read_once() {
+        let node = NodeId::from_u128(1).unwrap();
+        let broker = broker(node);
+        let (events, queue) = mpsc::channel(16);
+        let (reader, mut read) = mpsc::channel(16);
+        let options = pb::LogSubscriptionOptions {
+            follow: true,
+            ..pb::LogSubscriptionOptions::default()
+        };
+        let subscription = broker.register(pb::LogSelector::default(), options, events.clone());
+        let (first, second) = (broker.source(node), broker.source(node));
+        let lines = |source, numbers: std::ops::RangeInclusive<u64>| {
+            Event::Lines(source, numbers.map(|n| line(node, n)).collect())
+        };
+        for event in [
+            Event::Began(first),
+            lines(first, 1..=3),
+            Event::Began(second),
+            lines(second, 1..=3),
+            lines(first, 4..=5),
+            lines(second, 4..=4),
+            Event::Ended(first, None),
+            lines(second, 5..=6),
+        ] {
+            events.send(event).await.unwrap();
+        }
+        tokio::spawn(subscription::Relay::new(broker, subscription, queue, reader).run());
+        let mut shown = String::new();
+        while shown.len() < 6 {
+            let batch = read.recv().await.unwrap().unwrap();
+            let texts = batch.messages.iter();
+            texts.for_each(|m| shown.push_str(&String::from_utf8_lossy(&m.data)));
+        }
+        assert_eq!(shown, "123456");
     }
 }

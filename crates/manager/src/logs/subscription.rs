@@ -11,7 +11,7 @@ use tonic::Status;
 use types::{NodeId, TaskState};
 use wire::{Seen, api as pb};
 
-use super::{Event, LogBroker, Subscription, display_name, nodes_of, tasks_of};
+use super::{Event, LogBroker, Source, Subscription, display_name, nodes_of, tasks_of};
 use crate::ledger::{Cursor, News};
 
 /// How long a node may take to begin sending before it is given up.
@@ -47,6 +47,9 @@ pub(super) struct Relay {
     pub(super) reader: mpsc::Sender<Result<pb::SubscribeLogsMessage, Status>>,
     pub(super) follow: bool,
     nodes: BTreeMap<NodeId, Part>,
+    /// The newest stream of each node: only its lines are passed on. An older one is asked for no
+    /// more than the newer one, which repeats it.
+    newest: BTreeMap<NodeId, u64>,
     /// What a reader that follows was sent of each node: one that comes back is asked for the rest.
     seen: BTreeMap<NodeId, Seen>,
     /// What the reader misses, each said once however often it happens.
@@ -72,6 +75,7 @@ impl Relay {
             reader,
             follow,
             nodes: BTreeMap::new(),
+            newest: BTreeMap::new(),
             seen: BTreeMap::new(),
             troubles: BTreeSet::new(),
         }
@@ -141,16 +145,18 @@ impl Relay {
 
     async fn take(&mut self, event: Event) -> bool {
         match event {
-            Event::Lines(node, messages) => {
-                let messages = self.new_ones(node, messages);
+            Event::Lines(source, _) if self.is_overtaken(source) => {}
+            Event::Lines(source, messages) => {
+                let messages = self.new_ones(source.node, messages);
                 if messages.is_empty() {
                     return true;
                 }
                 let message = pb::SubscribeLogsMessage { messages };
                 return self.reader.send(Ok(message)).await.is_ok();
             }
-            Event::Began(node) => drop(self.nodes.insert(node, Part::Sending)),
-            Event::Ended(node, why) => {
+            Event::Began(source) => self.begins(source),
+            Event::Ended(source, _) if self.is_overtaken(source) => {}
+            Event::Ended(Source { node, .. }, why) => {
                 let returning = self.nodes.insert(node, Part::Over) == Some(Part::Returning);
                 if returning && self.follow {
                     self.nodes.remove(&node);
@@ -165,6 +171,20 @@ impl Relay {
             Event::Listening(node) => self.listens(node),
         }
         true
+    }
+
+    /// A stream of lines begins. What it repeats of an earlier one is left out.
+    fn begins(&mut self, source: Source) {
+        self.nodes.insert(source.node, Part::Sending);
+        self.newest.insert(source.node, source.stream);
+        if let Some(seen) = self.seen.get_mut(&source.node) {
+            seen.interrupted();
+        }
+    }
+
+    fn is_overtaken(&self, source: Source) -> bool {
+        let newest = self.newest.get(&source.node);
+        newest.is_some_and(|newest| source.stream < *newest)
     }
 
     /// A node listens, for the first time or anew. What it was asked before is lost with its old
