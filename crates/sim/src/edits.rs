@@ -324,12 +324,7 @@ pub(crate) fn reference(secret: &Secret) -> SecretReference {
     SecretReference {
         secret_id: secret.id,
         secret_name: secret.spec.annotations.name.clone(),
-        file: Some(FileTarget {
-            name: secret.spec.annotations.name.clone(),
-            uid: "0".into(),
-            gid: "0".into(),
-            mode: 0o400,
-        }),
+        file: Some(FileTarget::named(&secret.spec.annotations.name)),
     }
 }
 

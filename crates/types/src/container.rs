@@ -266,6 +266,18 @@ pub struct FileTarget {
     pub mode: u32,
 }
 
+impl FileTarget {
+    /// A file that everybody in the container may read, owned by root: Docker's default.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            uid: "0".into(),
+            gid: "0".into(),
+            mode: 0o444,
+        }
+    }
+}
+
 /// A secret a task may read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretReference {
