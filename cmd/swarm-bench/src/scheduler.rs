@@ -16,13 +16,10 @@ use serde::Serialize;
 use store::{Draft, Image, ImageItem, Object, State};
 use types::entropy::SeededEntropy;
 use types::network::NetworkAttachment;
-use types::node::{
-    Certificate, EngineDescription, NodeDescription, NodeStatus, Platform, PluginDescription,
-};
+use types::node::{EngineDescription, NodeDescription, NodeStatus, Platform, PluginDescription};
 use types::{
-    Annotations, Driver, Meta, Network, NetworkId, NetworkSpec, Node, NodeId, NodeRole, NodeSpec,
-    NodeState, Resources, Service, ServiceId, ServiceSpec, Task, TaskId, TaskState, TaskStatus,
-    Timestamp,
+    Annotations, Driver, Meta, Network, NetworkId, NetworkSpec, Node, NodeId, NodeSpec, NodeState,
+    Resources, Service, ServiceId, ServiceSpec, Task, TaskId, TaskState, TaskStatus, Timestamp,
 };
 
 use crate::Format;
@@ -289,18 +286,12 @@ pub(crate) fn node(id: NodeId, n: u64, has_plugin: bool) -> Node {
         ..NodeDescription::default()
     };
     Node {
-        id,
-        meta: Meta::default(),
-        spec: NodeSpec::default(),
         description: Some(Arc::new(description)),
         status: NodeStatus {
             state: NodeState::Ready,
             ..NodeStatus::default()
         },
-        certificate: Certificate::default(),
-        role: NodeRole::Worker,
-        attachments: Vec::new(),
-        vxlan_udp_port: 0,
+        ..Node::new(id, NodeSpec::default())
     }
 }
 
@@ -329,17 +320,7 @@ pub(crate) fn service(id: ServiceId, n: u64) -> Service {
         annotations: Annotations::named(format!("service-{n}")),
         ..ServiceSpec::default()
     };
-    Service {
-        id,
-        meta: Meta::default(),
-        spec: Arc::new(spec),
-        spec_version: 0,
-        previous_spec: None,
-        previous_spec_version: None,
-        endpoint: None,
-        update_status: None,
-        job_status: None,
-    }
+    Service::new(id, spec)
 }
 
 /// A PENDING task; without a service it has a spec of its own, as in SwarmKit's benchmark.
@@ -362,24 +343,14 @@ pub(crate) fn task(
         driver_attachment_opts: types::Labels::new(),
     });
     Task {
-        id,
-        meta: Meta::default(),
-        service_spec: service.map_or_else(own_spec, |s| s.spec.clone()),
         spec_version: service.map(|s| s.spec_version),
         service_id: service.map(|s| s.id),
         slot: n + 1,
-        node_id: None,
-        annotations: None,
         status: TaskStatus {
             state: TaskState::Pending,
             ..TaskStatus::default()
         },
-        desired_state: TaskState::Running,
         networks: networks.into_iter().collect(),
-        endpoint: None,
-        log_driver: None,
-        assigned_generic_resources: Vec::new(),
-        job_iteration: None,
-        volumes: Vec::new(),
+        ..Task::new(id, service.map_or_else(own_spec, |s| s.spec.clone()))
     }
 }

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use store::{Action, NewTask, Object, Plan, State, Transaction};
 use types::entropy::SeededEntropy;
 use types::service::{EndpointSpec, PortConfig, PublishMode};
-use types::{
-    Annotations, Meta, Service, ServiceId, ServiceSpec, Task, TaskId, TaskState, Timestamp,
-};
+use types::{Annotations, Service, ServiceId, ServiceSpec, Task, TaskId, TaskState, Timestamp};
 
 use crate::Allocator;
 
@@ -68,15 +66,8 @@ impl Bench {
     fn declare(&mut self, spec: ServiceSpec) -> ServiceId {
         let id = ServiceId::random(&mut self.entropy);
         let service = Service {
-            id,
-            meta: Meta::default(),
             job_status: spec.mode.is_job().then(types::service::JobStatus::default),
-            spec: Arc::new(spec),
-            spec_version: 0,
-            previous_spec: None,
-            previous_spec_version: None,
-            endpoint: None,
-            update_status: None,
+            ..Service::new(id, spec)
         };
         self.apply(vec![Action::Create(Object::from(service))]);
         id

@@ -245,15 +245,12 @@ mod tests {
     use store::{Action, Step};
     use types::node::{NodeDescription, NodeStatus};
     use types::service::{EndpointSpec, PortConfig, PublishMode, UpdateConfig, UpdateOrder};
-    use types::{Annotations, ContainerSpec, Meta, NodeSpec, NodeState, Runtime, ServiceMode};
+    use types::{Annotations, ContainerSpec, NodeSpec, NodeState, Runtime, ServiceMode};
 
     use super::*;
 
     fn node(n: u128) -> Node {
         Node {
-            id: NodeId::from_u128((1 << 127) + n).unwrap(),
-            meta: Meta::default(),
-            spec: NodeSpec::default(),
             description: Some(Arc::new(NodeDescription {
                 hostname: format!("node-{n}"),
                 ..NodeDescription::default()
@@ -262,10 +259,10 @@ mod tests {
                 state: NodeState::Ready,
                 ..NodeStatus::default()
             },
-            certificate: types::node::Certificate::default(),
-            role: types::NodeRole::Worker,
-            attachments: Vec::new(),
-            vxlan_udp_port: 0,
+            ..Node::new(
+                NodeId::from_u128((1 << 127) + n).unwrap(),
+                NodeSpec::default(),
+            )
         }
     }
 

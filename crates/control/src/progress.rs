@@ -334,15 +334,8 @@ mod tests {
         let model = executor::testing::task("web", |_| {});
         let id = model.service_id.unwrap();
         let mut service = Service {
-            id,
-            meta: types::Meta::default(),
-            spec: Arc::new(ServiceSpec::clone(&model.service_spec)),
             spec_version: 1,
-            previous_spec: None,
-            previous_spec_version: None,
-            endpoint: None,
-            update_status: None,
-            job_status: None,
+            ..Service::new(id, ServiceSpec::clone(&model.service_spec))
         };
         edit(&mut service);
         let mut actions = vec![Action::Create(service.into())];

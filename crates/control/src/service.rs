@@ -5,7 +5,7 @@ use std::sync::Arc;
 use store::{Draft, Key, State};
 use types::defaults;
 use types::service::{JobStatus, PublishMode, UpdateState, UpdateStatus};
-use types::{Entropy, Meta, Service, ServiceId, ServiceMode, ServiceSpec, TaskState, Timestamp};
+use types::{Entropy, Service, ServiceId, ServiceMode, ServiceSpec, TaskState, Timestamp};
 use wire::api;
 
 use crate::crud;
@@ -31,15 +31,8 @@ pub fn create(
         last_execution: now,
     };
     let service = Service {
-        id: ServiceId::random(entropy),
-        meta: Meta::default(),
         job_status: spec.mode.is_job().then_some(job),
-        spec: Arc::new(spec),
-        spec_version: 0,
-        previous_spec: None,
-        previous_spec_version: None,
-        endpoint: None,
-        update_status: None,
+        ..Service::new(ServiceId::random(entropy), spec)
     };
     crud::create(draft, service, State::services)
 }

@@ -1,15 +1,11 @@
 //! Tasks for the tests of executors. Never used by production code.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use types::entropy::SeededEntropy;
 use types::service::ServiceSpec;
-use types::task::TaskStatus;
-use types::{
-    Annotations, ContainerSpec, Meta, NodeId, Runtime, ServiceId, Task, TaskId, TaskSpec, TaskState,
-};
+use types::{Annotations, ContainerSpec, NodeId, Runtime, ServiceId, Task, TaskId, TaskSpec};
 
 /// Entropy that differs between calls and between processes: an engine may still hold the
 /// containers of an earlier test run.
@@ -51,21 +47,8 @@ pub fn task_of(service: &str, fill: impl FnOnce(&mut ServiceSpec)) -> Task {
     fill(&mut spec);
     let mut entropy = entropy();
     Task {
-        id: TaskId::random(&mut entropy),
-        meta: Meta::default(),
-        service_spec: Arc::new(spec),
         spec_version: Some(1),
         service_id: Some(ServiceId::random(&mut entropy)),
-        slot: 1,
-        node_id: None,
-        annotations: None,
-        status: TaskStatus::default(),
-        desired_state: TaskState::Running,
-        networks: Vec::new(),
-        endpoint: None,
-        log_driver: None,
-        assigned_generic_resources: Vec::new(),
-        job_iteration: None,
-        volumes: Vec::new(),
+        ..Task::new(TaskId::random(&mut entropy), spec)
     }
 }

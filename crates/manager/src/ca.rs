@@ -12,10 +12,9 @@ use tonic::metadata::AsciiMetadataValue;
 use tonic::{Request, Response, Status};
 use transport::Caller;
 use types::node::{
-    Availability, Certificate, IssuanceState, MANAGER_TIME_KEY, Membership, NodeStatus,
-    OWN_AGENT_LABEL,
+    Availability, Certificate, IssuanceState, MANAGER_TIME_KEY, Membership, OWN_AGENT_LABEL,
 };
-use types::{Annotations, Cluster, Meta, Node, NodeId, NodeRole, NodeSpec, defaults};
+use types::{Annotations, Cluster, Node, NodeId, NodeRole, NodeSpec, defaults};
 use wire::api;
 
 use crate::clock;
@@ -138,15 +137,10 @@ pub fn new_node(
         availability,
     };
     Node {
-        id,
-        meta: Meta::default(),
-        spec,
-        description: None,
-        status: NodeStatus::default(),
         certificate,
         role,
-        attachments: Vec::new(),
         vxlan_udp_port,
+        ..Node::new(id, spec)
     }
 }
 

@@ -6,8 +6,8 @@ use store::{Action, Draft, State};
 use types::cluster::{CLUSTER_NAME, RootCa};
 use types::node::{Availability, Certificate, IssuanceState};
 use types::{
-    Annotations, Cluster, ClusterId, ClusterOptions, ClusterSpec, Meta, NodeId, NodeRole,
-    SecretBytes, defaults,
+    Annotations, Cluster, ClusterId, ClusterOptions, ClusterSpec, NodeId, NodeRole, SecretBytes,
+    defaults,
 };
 
 use crate::ca::new_node;
@@ -89,9 +89,6 @@ fn cluster(seed: &Seed) -> Cluster {
         manager: fresh_token(&seed.root_cert, &mut SystemEntropy),
     };
     Cluster {
-        id: seed.cluster_id,
-        meta: Meta::default(),
-        spec,
         root_ca: RootCa {
             ca_key: seed.root_key.clone(),
             ca_cert: seed.root_cert.clone(),
@@ -100,14 +97,7 @@ fn cluster(seed: &Seed) -> Cluster {
             root_rotation: None,
             last_forced_rotation: 0,
         },
-        network_bootstrap_keys: Vec::new(),
-        encryption_key_lamport_clock: 0,
-        blacklisted_certificates: std::collections::BTreeMap::new(),
-        unlock_keys: Vec::new(),
-        fips: false,
-        default_address_pool: Vec::new(),
-        subnet_size: 0,
-        vxlan_udp_port: 0,
         feature_level: FEATURE_LEVEL,
+        ..Cluster::new(seed.cluster_id, spec)
     }
 }

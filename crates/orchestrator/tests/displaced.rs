@@ -8,13 +8,12 @@ use std::sync::Arc;
 use orchestrator::Orchestrator;
 use scheduler::Scheduler;
 use store::{Action, Draft, Plan, State};
-use types::cluster::{Cluster, RootCa};
+use types::cluster::Cluster;
 use types::entropy::SeededEntropy;
-use types::node::{Certificate, NodeDescription, NodeStatus};
+use types::node::{NodeDescription, NodeStatus};
 use types::{
-    Annotations, ClusterId, ClusterSpec, Meta, Node, NodeId, NodeRole, NodeSpec, NodeState,
-    Resources, Service, ServiceId, ServiceMode, ServiceSpec, Task, TaskState, TaskStatus,
-    Timestamp,
+    Annotations, ClusterId, ClusterSpec, Node, NodeId, NodeSpec, NodeState, Resources, Service,
+    ServiceId, ServiceMode, ServiceSpec, Task, TaskState, TaskStatus, Timestamp,
 };
 
 const CPU: i64 = 1_000_000_000;
@@ -96,17 +95,7 @@ impl Leader {
             nano_cpus: 2 * CPU,
             ..Resources::default()
         });
-        let service = Service {
-            id: ServiceId::from_u128(n).unwrap(),
-            meta: Meta::default(),
-            spec: Arc::new(spec),
-            spec_version: 0,
-            previous_spec: None,
-            previous_spec_version: None,
-            endpoint: None,
-            update_status: None,
-            job_status: None,
-        };
+        let service = Service::new(ServiceId::from_u128(n).unwrap(), spec);
         self.act(Action::Create(service.into()));
     }
 
@@ -152,39 +141,19 @@ fn node(n: u128) -> Node {
         ..NodeDescription::default()
     };
     Node {
-        id: NodeId::from_u128(n).unwrap(),
-        meta: Meta::default(),
-        spec: NodeSpec::default(),
         description: Some(Arc::new(description)),
         status: NodeStatus {
             state: NodeState::Ready,
             ..NodeStatus::default()
         },
-        certificate: Certificate::default(),
-        role: NodeRole::Worker,
-        attachments: Vec::new(),
-        vxlan_udp_port: 0,
+        ..Node::new(NodeId::from_u128(n).unwrap(), NodeSpec::default())
     }
 }
 
 fn cluster() -> Cluster {
     let mut spec = ClusterSpec::default();
     spec.options.preemption = true;
-    Cluster {
-        id: ClusterId::MIN,
-        meta: Meta::default(),
-        spec,
-        root_ca: RootCa::default(),
-        network_bootstrap_keys: Vec::new(),
-        encryption_key_lamport_clock: 0,
-        blacklisted_certificates: Default::default(),
-        unlock_keys: Vec::new(),
-        fips: false,
-        default_address_pool: Vec::new(),
-        subnet_size: 0,
-        vxlan_udp_port: 0,
-        feature_level: 0,
-    }
+    Cluster::new(ClusterId::MIN, spec)
 }
 
 #[test]

@@ -62,23 +62,19 @@ pub fn renewal_role(node: Option<&Node>, removed: bool) -> Result<NodeRole, Rene
 #[cfg(test)]
 mod tests {
     use super::*;
-    use types::node::{Certificate, NodeStatus};
-    use types::{Meta, NodeId, NodeSpec};
+
+    use types::{NodeId, NodeSpec};
 
     fn node(role: NodeRole, membership: Membership) -> Node {
         Node {
-            id: NodeId::MAX,
-            meta: Meta::default(),
-            spec: NodeSpec {
-                membership,
-                ..NodeSpec::default()
-            },
-            description: None,
-            status: NodeStatus::default(),
-            certificate: Certificate::default(),
             role,
-            attachments: Vec::new(),
-            vxlan_udp_port: 0,
+            ..Node::new(
+                NodeId::MAX,
+                NodeSpec {
+                    membership,
+                    ..NodeSpec::default()
+                },
+            )
         }
     }
 

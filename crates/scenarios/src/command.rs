@@ -10,7 +10,7 @@ use types::node::{NodeDescription, NodeStatus, Platform};
 use types::options::Rebalancing;
 use types::service::{JobStatus, UpdateState, UpdateStatus};
 use types::{
-    Availability, Cluster, Meta, Node, NodeId, NodeSpec, NodeState, Resources, Service, ServiceId,
+    Availability, Cluster, Node, NodeId, NodeSpec, NodeState, Resources, Service, ServiceId,
     ServiceSpec, TaskId, Timestamp,
 };
 
@@ -124,18 +124,12 @@ fn add_node(world: &mut World, name: &str, attributes: &[String]) -> Result<(), 
         ..NodeDescription::default()
     };
     let node = Node {
-        id: NodeId::random(&mut world.entropy),
-        meta: Meta::default(),
-        spec,
         description: Some(Arc::new(description)),
         status: NodeStatus {
             state: NodeState::Ready,
             ..NodeStatus::default()
         },
-        certificate: types::node::Certificate::default(),
-        role: types::NodeRole::Worker,
-        attachments: Vec::new(),
-        vxlan_udp_port: 0,
+        ..Node::new(NodeId::random(&mut world.entropy), spec)
     };
     world.act(vec![Action::Create(node.into())])
 }
@@ -250,15 +244,8 @@ fn create(world: &mut World, spec: ServiceSpec) -> Result<(), String> {
         last_execution: world.now,
     };
     let service = Service {
-        id: ServiceId::random(&mut world.entropy),
-        meta: Meta::default(),
         job_status: spec.mode.is_job().then_some(job),
-        spec: Arc::new(spec),
-        spec_version: 0,
-        previous_spec: None,
-        previous_spec_version: None,
-        endpoint: None,
-        update_status: None,
+        ..Service::new(ServiceId::random(&mut world.entropy), spec)
     };
     world.act(vec![Action::Create(service.into())])
 }

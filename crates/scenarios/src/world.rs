@@ -245,22 +245,14 @@ impl World {
 
 fn empty_cluster(id: ClusterId) -> Cluster {
     Cluster {
-        id,
-        meta: types::Meta::default(),
-        spec: types::ClusterSpec {
-            annotations: types::Annotations::named(types::cluster::CLUSTER_NAME),
-            task_history_retention_limit: types::defaults::TASK_HISTORY_RETENTION_LIMIT,
-            ..types::ClusterSpec::default()
-        },
-        root_ca: types::cluster::RootCa::default(),
-        network_bootstrap_keys: Vec::new(),
-        encryption_key_lamport_clock: 0,
-        blacklisted_certificates: BTreeMap::new(),
-        unlock_keys: Vec::new(),
-        fips: false,
-        default_address_pool: Vec::new(),
         subnet_size: 24,
-        vxlan_udp_port: 0,
-        feature_level: 0,
+        ..Cluster::new(
+            id,
+            types::ClusterSpec {
+                annotations: types::Annotations::named(types::cluster::CLUSTER_NAME),
+                task_history_retention_limit: types::defaults::TASK_HISTORY_RETENTION_LIMIT,
+                ..types::ClusterSpec::default()
+            },
+        )
     }
 }

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use scheduler::Scheduler;
 use store::{Action, Change, Commit, Draft, Image, ImageItem, LoadError, Plan, State};
 use types::entropy::SeededEntropy;
-use types::node::{Certificate, NodeDescription, NodeStatus};
+use types::node::{NodeDescription, NodeStatus};
 use types::options::Strategy;
 use types::task::Placement;
 use types::{
-    Annotations, Availability, Meta, Node, NodeId, NodeRole, NodeSpec, NodeState, Resources,
-    Service, ServiceId, ServiceSpec, Task, TaskId, TaskState, TaskStatus, Timestamp,
+    Annotations, Availability, Node, NodeId, NodeSpec, NodeState, Resources, Service, ServiceId,
+    ServiceSpec, Task, TaskId, TaskState, TaskStatus, Timestamp,
 };
 
 const CPU: i64 = 1_000_000_000;
@@ -147,18 +147,12 @@ fn node(id: NodeId, n: u64) -> Node {
         ..NodeDescription::default()
     };
     Node {
-        id,
-        meta: Meta::default(),
-        spec,
         description: Some(Arc::new(description)),
         status: NodeStatus {
             state: NodeState::Ready,
             ..NodeStatus::default()
         },
-        certificate: Certificate::default(),
-        role: NodeRole::Worker,
-        attachments: Vec::new(),
-        vxlan_udp_port: 0,
+        ..Node::new(id, spec)
     }
 }
 
@@ -186,17 +180,7 @@ fn service(id: ServiceId, n: u64, shape: &str) -> Service {
             ..Placement::default()
         });
     }
-    Service {
-        id,
-        meta: Meta::default(),
-        spec: Arc::new(spec),
-        spec_version: 0,
-        previous_spec: None,
-        previous_spec_version: None,
-        endpoint: None,
-        update_status: None,
-        job_status: None,
-    }
+    Service::new(id, spec)
 }
 
 /// A PENDING task; without a service it has a spec of its own, as in SwarmKit's benchmark.
@@ -208,24 +192,13 @@ fn task(id: TaskId, n: u64, service: Option<&Service>) -> Task {
         })
     };
     Task {
-        id,
-        meta: Meta::default(),
-        service_spec: service.map_or_else(own_spec, |s| s.spec.clone()),
         spec_version: service.map(|s| s.spec_version),
         service_id: service.map(|s| s.id),
         slot: n + 1,
-        node_id: None,
-        annotations: None,
         status: TaskStatus {
             state: TaskState::Pending,
             ..TaskStatus::default()
         },
-        desired_state: TaskState::Running,
-        networks: Vec::new(),
-        endpoint: None,
-        log_driver: None,
-        assigned_generic_resources: Vec::new(),
-        job_iteration: None,
-        volumes: Vec::new(),
+        ..Task::new(id, service.map_or_else(own_spec, |s| s.spec.clone()))
     }
 }

@@ -15,8 +15,8 @@ use types::entropy::SeededEntropy;
 use types::node::Membership;
 use types::service::{Endpoint, UpdateOrder};
 use types::{
-    Availability, Meta, Node, NodeId, NodeState, Runtime, Service, ServiceId, ServiceMode,
-    ServiceSpec, Task, TaskId, TaskSpec, TaskState, Timestamp,
+    Availability, Node, NodeId, NodeState, Runtime, Service, ServiceId, ServiceMode, ServiceSpec,
+    Task, TaskId, TaskSpec, TaskState, Timestamp,
 };
 
 use crate::{Scheduler, constraint};
@@ -137,15 +137,8 @@ impl Rehearsal {
                 ..Service::clone(old)
             },
             None => Service {
-                id: ServiceId::random(&mut self.entropy),
-                meta: Meta::default(),
-                spec: Arc::new(spec.clone()),
-                spec_version: 0,
-                previous_spec: None,
-                previous_spec_version: None,
                 endpoint,
-                update_status: None,
-                job_status: None,
+                ..Service::new(ServiceId::random(&mut self.entropy), spec.clone())
             },
         };
         let service = Arc::new(service);

@@ -26,9 +26,6 @@ pub(crate) fn node_id(n: u64) -> NodeId {
 /// A ready node with 4 CPUs and 8 GiB.
 pub(crate) fn node(n: u64) -> Node {
     Node {
-        id: node_id(n),
-        meta: types::Meta::default(),
-        spec: NodeSpec::default(),
         description: Some(Arc::new(NodeDescription {
             hostname: format!("host-{n}"),
             platform: Platform {
@@ -46,10 +43,7 @@ pub(crate) fn node(n: u64) -> Node {
             state: NodeState::Ready,
             ..NodeStatus::default()
         },
-        certificate: types::node::Certificate::default(),
-        role: types::NodeRole::Worker,
-        attachments: Vec::new(),
-        vxlan_udp_port: 0,
+        ..Node::new(node_id(n), NodeSpec::default())
     }
 }
 
@@ -62,21 +56,7 @@ pub(crate) fn labelled(n: u64, key: &str, value: &str) -> Node {
 
 /// The cluster object.
 pub(crate) fn cluster(spec: types::ClusterSpec) -> types::Cluster {
-    types::Cluster {
-        id: types::ClusterId::MIN,
-        meta: types::Meta::default(),
-        spec,
-        root_ca: types::cluster::RootCa::default(),
-        network_bootstrap_keys: Vec::new(),
-        encryption_key_lamport_clock: 0,
-        blacklisted_certificates: BTreeMap::new(),
-        unlock_keys: Vec::new(),
-        fips: false,
-        default_address_pool: Vec::new(),
-        subnet_size: 0,
-        vxlan_udp_port: 0,
-        feature_level: 0,
-    }
+    types::Cluster::new(types::ClusterId::MIN, spec)
 }
 
 pub(crate) fn service_id(n: u64) -> ServiceId {
@@ -100,15 +80,8 @@ pub(crate) fn service(n: u64, edit: impl FnOnce(&mut ServiceSpec)) -> Service {
         virtual_ips: Vec::new(),
     });
     Service {
-        id: service_id(n),
-        meta: types::Meta::default(),
-        spec: Arc::new(spec),
-        spec_version: 0,
-        previous_spec: None,
-        previous_spec_version: None,
         endpoint: endpoint.map(Arc::new),
-        update_status: None,
-        job_status: None,
+        ..Service::new(service_id(n), spec)
     }
 }
 

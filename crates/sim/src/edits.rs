@@ -1,6 +1,5 @@
 //! Changes of services, secrets and cluster settings, as the control API makes them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,25 +29,17 @@ const HOST_PORTS: [u32; 3] = [8_080, 8_081, 8_082];
 /// The cluster object of a new cluster.
 pub(crate) fn cluster(rng: &mut Rng, history: u64) -> Cluster {
     Cluster {
-        id: ClusterId::random(rng),
-        meta: Meta::default(),
-        spec: ClusterSpec {
-            annotations: Annotations::named(CLUSTER_NAME),
-            task_history_retention_limit: i64::try_from(history).unwrap_or(5),
-            raft: defaults::RAFT,
-            heartbeat_period: Some(defaults::HEARTBEAT_PERIOD),
-            ..ClusterSpec::default()
-        },
-        root_ca: types::cluster::RootCa::default(),
-        network_bootstrap_keys: Vec::new(),
-        encryption_key_lamport_clock: 0,
-        blacklisted_certificates: BTreeMap::new(),
-        unlock_keys: Vec::new(),
-        fips: false,
-        default_address_pool: Vec::new(),
-        subnet_size: 0,
-        vxlan_udp_port: 0,
         feature_level: 1,
+        ..Cluster::new(
+            ClusterId::random(rng),
+            ClusterSpec {
+                annotations: Annotations::named(CLUSTER_NAME),
+                task_history_retention_limit: i64::try_from(history).unwrap_or(5),
+                raft: defaults::RAFT,
+                heartbeat_period: Some(defaults::HEARTBEAT_PERIOD),
+                ..ClusterSpec::default()
+            },
+        )
     }
 }
 
@@ -94,15 +85,8 @@ pub(crate) fn new_service(rng: &mut Rng, spec: ServiceSpec, now: Timestamp) -> S
         last_execution: now,
     };
     Service {
-        id: ServiceId::random(rng),
-        meta: Meta::default(),
-        spec: Arc::new(spec),
-        spec_version: 0,
-        previous_spec: None,
-        previous_spec_version: None,
-        endpoint: None,
-        update_status: None,
         job_status: mode.is_job().then_some(job),
+        ..Service::new(ServiceId::random(rng), spec)
     }
 }
 

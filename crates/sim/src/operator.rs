@@ -2,7 +2,7 @@
 //! shell makes them.
 
 use store::{Action, Draft, Key, Object, State, Step as StoreStep};
-use types::node::{Membership, NodeStatus};
+use types::node::Membership;
 use types::{
     Availability, Cluster, Node, NodeId, NodeRole, NodeSpec, TaskState, TaskStatus, Timestamp,
 };
@@ -340,15 +340,8 @@ fn node(id: NodeId, role: NodeRole, rng: &mut Rng) -> Node {
     let zone = rng.one_of(&["one", "two"]);
     spec.annotations.labels.insert("zone".into(), zone.into());
     Node {
-        id,
-        meta: types::Meta::default(),
-        spec,
-        description: None,
-        status: NodeStatus::default(),
-        certificate: types::node::Certificate::default(),
         role,
-        attachments: Vec::new(),
-        vxlan_udp_port: 0,
+        ..Node::new(id, spec)
     }
 }
 

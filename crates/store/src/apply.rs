@@ -214,22 +214,15 @@ impl<'a> Step<'a> {
             .clone();
         let log_driver = self.default_log_driver(&spec);
         let task = Task {
-            id: new.id,
-            meta: Meta::default(),
-            service_spec: spec,
             spec_version: Some(version),
             service_id: Some(service),
             slot: new.slot,
             node_id: new.node,
-            annotations: None,
             status: manager_status(TaskState::New, "created", self.at),
             desired_state: new.desired_state,
-            networks: Vec::new(),
-            endpoint: None,
             log_driver,
-            assigned_generic_resources: Vec::new(),
             job_iteration: new.job_iteration,
-            volumes: Vec::new(),
+            ..Task::new(new.id, spec)
         };
         self.state.count_task(&task, true);
         let task = self.state.tasks.create(task, self.stamp())?;

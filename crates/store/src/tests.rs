@@ -40,20 +40,13 @@ impl Fixture {
     }
 
     fn service(&mut self, name: &str) -> Service {
-        Service {
-            id: ServiceId::random(&mut self.entropy),
-            meta: Meta::default(),
-            spec: Arc::new(ServiceSpec {
+        Service::new(
+            ServiceId::random(&mut self.entropy),
+            ServiceSpec {
                 annotations: Annotations::named(name),
                 ..ServiceSpec::default()
-            }),
-            spec_version: 0,
-            previous_spec: None,
-            previous_spec_version: None,
-            endpoint: None,
-            update_status: None,
-            job_status: None,
-        }
+            },
+        )
     }
 
     fn create_service(&mut self, name: &str) -> ServiceId {
@@ -84,17 +77,7 @@ impl Fixture {
 
     fn node(&mut self) -> NodeId {
         let id = NodeId::random(&mut self.entropy);
-        let node = Node {
-            id,
-            meta: Meta::default(),
-            spec: NodeSpec::default(),
-            description: None,
-            status: types::node::NodeStatus::default(),
-            certificate: types::node::Certificate::default(),
-            role: types::NodeRole::Worker,
-            attachments: Vec::new(),
-            vxlan_udp_port: 0,
-        };
+        let node = Node::new(id, NodeSpec::default());
         self.apply(vec![Action::Create(node.into())]).unwrap();
         id
     }

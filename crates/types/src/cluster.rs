@@ -105,6 +105,27 @@ pub struct Cluster {
     pub feature_level: u32,
 }
 
+impl Cluster {
+    /// A cluster with these settings and nothing else: no root of trust, no keys.
+    pub fn new(id: ClusterId, spec: ClusterSpec) -> Self {
+        Self {
+            id,
+            meta: Meta::default(),
+            spec,
+            root_ca: RootCa::default(),
+            network_bootstrap_keys: Vec::new(),
+            encryption_key_lamport_clock: 0,
+            blacklisted_certificates: BTreeMap::new(),
+            unlock_keys: Vec::new(),
+            fips: false,
+            default_address_pool: Vec::new(),
+            subnet_size: 0,
+            vxlan_udp_port: 0,
+            feature_level: 0,
+        }
+    }
+}
+
 /// Root of trust.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RootCa {

@@ -97,6 +97,21 @@ pub struct Node {
 }
 
 impl Node {
+    /// A node in the role that is wanted of it, which has said nothing of itself yet.
+    pub fn new(id: NodeId, spec: NodeSpec) -> Self {
+        Self {
+            id,
+            meta: Meta::default(),
+            role: spec.desired_role,
+            spec,
+            description: None,
+            status: NodeStatus::default(),
+            certificate: Certificate::default(),
+            attachments: Vec::new(),
+            vxlan_udp_port: 0,
+        }
+    }
+
     /// The host name it reported; empty before it did.
     pub fn hostname(&self) -> &str {
         self.description.as_ref().map_or("", |d| &d.hostname)

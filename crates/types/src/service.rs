@@ -229,6 +229,23 @@ pub struct Service {
     pub job_status: Option<JobStatus>,
 }
 
+impl Service {
+    /// A service of this spec that nothing was done for yet.
+    pub fn new(id: ServiceId, spec: impl Into<Arc<ServiceSpec>>) -> Self {
+        Self {
+            id,
+            meta: Meta::default(),
+            spec: spec.into(),
+            spec_version: 0,
+            previous_spec: None,
+            previous_spec_version: None,
+            endpoint: None,
+            update_status: None,
+            job_status: None,
+        }
+    }
+}
+
 /// Progress of an update.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UpdateStatus {

@@ -194,6 +194,28 @@ pub struct Task {
 }
 
 impl Task {
+    /// A task of this spec that is wanted to run, in the first slot of no service.
+    pub fn new(id: TaskId, service_spec: impl Into<Arc<ServiceSpec>>) -> Self {
+        Self {
+            id,
+            meta: Meta::default(),
+            service_spec: service_spec.into(),
+            spec_version: None,
+            service_id: None,
+            slot: 1,
+            node_id: None,
+            annotations: None,
+            status: TaskStatus::default(),
+            desired_state: TaskState::Running,
+            networks: Vec::new(),
+            endpoint: None,
+            log_driver: None,
+            assigned_generic_resources: Vec::new(),
+            job_iteration: None,
+            volumes: Vec::new(),
+        }
+    }
+
     /// What it runs and under which rules.
     pub fn spec(&self) -> &TaskSpec {
         &self.service_spec.task

@@ -589,17 +589,7 @@ fn table(actions: Vec<Action>) -> State {
 
 fn stored(spec: ServiceSpec) -> (ServiceId, Action) {
     let id = ServiceId::random(&mut SeededEntropy::new(1));
-    let service = Service {
-        id,
-        meta: Meta::default(),
-        spec: Arc::new(spec),
-        spec_version: 0,
-        previous_spec: None,
-        previous_spec_version: None,
-        endpoint: None,
-        update_status: None,
-        job_status: None,
-    };
+    let service = Service::new(id, spec);
     (id, Action::Create(Object::from(service)))
 }
 

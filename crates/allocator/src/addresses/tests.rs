@@ -76,15 +76,8 @@ impl Bench {
             ..ServiceSpec::default()
         };
         self.apply(Action::Create(Object::from(Service {
-            id,
-            meta: Meta::default(),
-            spec: Arc::new(spec),
-            spec_version: 0,
-            previous_spec: None,
-            previous_spec_version: None,
             endpoint: Some(Arc::new(endpoint)),
-            update_status: None,
-            job_status: None,
+            ..Service::new(id, spec)
         })));
     }
 
@@ -102,22 +95,10 @@ impl Bench {
     fn start(&mut self, slot: u64) -> Result<(TaskId, String), AddressError> {
         let service = self.state.services().get(self.service).unwrap();
         let mut task = Task {
-            id: TaskId::random(&mut self.entropy),
-            meta: Meta::default(),
-            service_spec: service.spec.clone(),
             spec_version: Some(0),
             service_id: Some(self.service),
             slot,
-            node_id: None,
-            annotations: None,
-            status: types::TaskStatus::default(),
-            desired_state: TaskState::Running,
-            networks: Vec::new(),
-            endpoint: None,
-            log_driver: None,
-            assigned_generic_resources: Vec::new(),
-            job_iteration: None,
-            volumes: Vec::new(),
+            ..Task::new(TaskId::random(&mut self.entropy), service.spec.clone())
         };
         let address = Held::read(&self.state, &self.network)?.choose(&task)?;
         task.networks.push(NetworkAttachment {

@@ -82,18 +82,11 @@ impl Rig {
         let mut tables = State::default();
         let actions = (0..nodes).map(|n| {
             let node = Node {
-                id: node_id(n),
-                meta: Meta::default(),
-                spec: Default::default(),
-                description: None,
                 status: NodeStatus {
                     state,
                     ..NodeStatus::default()
                 },
-                certificate: Default::default(),
-                role: Default::default(),
-                attachments: Vec::new(),
-                vxlan_udp_port: 0,
+                ..Node::new(node_id(n), Default::default())
             };
             Action::Create(Object::from(node))
         });
@@ -327,25 +320,15 @@ impl Rig {
         });
         spec.container_mut().unwrap().secrets = references.collect();
         let task = Task {
-            id,
-            meta: Meta::default(),
-            service_spec: Arc::new(ServiceSpec {
-                task: spec,
-                ..ServiceSpec::default()
-            }),
-            spec_version: None,
-            service_id: None,
-            slot: 1,
             node_id: Some(node),
-            annotations: None,
             status: status(TaskState::Assigned, "scheduler assigned task to node"),
-            desired_state: TaskState::Running,
-            networks: Vec::new(),
-            endpoint: None,
-            log_driver: None,
-            assigned_generic_resources: Vec::new(),
-            job_iteration: None,
-            volumes: Vec::new(),
+            ..Task::new(
+                id,
+                ServiceSpec {
+                    task: spec,
+                    ..ServiceSpec::default()
+                },
+            )
         };
         self.act(Action::Create(Object::from(task)));
     }

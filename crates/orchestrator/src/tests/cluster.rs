@@ -146,18 +146,12 @@ impl Cluster {
         let id = NodeId::random(&mut self.entropy);
         self.nodes.push(id);
         let node = Node {
-            id,
-            meta: types::Meta::default(),
-            spec: NodeSpec::default(),
             description: Some(Arc::new(NodeDescription::default())),
             status: NodeStatus {
                 state: NodeState::Ready,
                 ..NodeStatus::default()
             },
-            certificate: types::node::Certificate::default(),
-            role: types::NodeRole::Worker,
-            attachments: Vec::new(),
-            vxlan_udp_port: 0,
+            ..Node::new(id, NodeSpec::default())
         };
         self.act(Action::Create(Object::from(node)));
         id
@@ -166,15 +160,8 @@ impl Cluster {
     fn create_service(&mut self, spec: ServiceSpec) {
         let job = spec.mode.is_job();
         let service = Service {
-            id: self.service,
-            meta: types::Meta::default(),
-            spec: Arc::new(spec),
-            spec_version: 0,
-            previous_spec: None,
-            previous_spec_version: None,
-            endpoint: None,
-            update_status: None,
             job_status: job.then(JobStatus::default),
+            ..Service::new(self.service, spec)
         };
         self.act(Action::Create(Object::from(service)));
     }
@@ -236,22 +223,14 @@ impl Cluster {
     pub fn set_history(&mut self, limit: i64) {
         let id = types::ClusterId::random(&mut self.entropy);
         let object = ClusterObject {
-            id,
-            meta: types::Meta::default(),
-            spec: types::ClusterSpec {
-                task_history_retention_limit: limit,
-                ..types::ClusterSpec::default()
-            },
-            root_ca: types::cluster::RootCa::default(),
-            network_bootstrap_keys: Vec::new(),
-            encryption_key_lamport_clock: 0,
-            blacklisted_certificates: BTreeMap::new(),
-            unlock_keys: Vec::new(),
-            fips: false,
-            default_address_pool: Vec::new(),
             subnet_size: 24,
-            vxlan_udp_port: 0,
-            feature_level: 0,
+            ..ClusterObject::new(
+                id,
+                types::ClusterSpec {
+                    task_history_retention_limit: limit,
+                    ..types::ClusterSpec::default()
+                },
+            )
         };
         self.act(Action::Create(Object::from(object)));
     }

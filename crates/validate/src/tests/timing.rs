@@ -1,9 +1,9 @@
 //! Schedules, start order, and policies that cannot be carried out.
 
-use types::node::{Certificate, NodeDescription, NodeStatus};
+use types::node::{NodeDescription, NodeStatus};
 use types::options::{Rebalance, Schedule};
 use types::service::Protocol;
-use types::{Availability, Node, NodeId, NodeRole, NodeSpec, NodeState, Task, TaskId, TaskState};
+use types::{Availability, Node, NodeId, NodeSpec, NodeState, Task, TaskId, TaskState};
 
 use super::*;
 
@@ -120,17 +120,7 @@ fn declared(specs: Vec<ServiceSpec>) -> State {
 }
 
 fn plain_service(spec: ServiceSpec) -> Service {
-    Service {
-        id: ServiceId::MIN,
-        meta: Meta::default(),
-        job_status: None,
-        spec: Arc::new(spec),
-        spec_version: 0,
-        previous_spec: None,
-        previous_spec_version: None,
-        endpoint: None,
-        update_status: None,
-    }
+    Service::new(ServiceId::MIN, spec)
 }
 
 fn applied(actions: Vec<Action>) -> State {
@@ -202,9 +192,6 @@ fn cluster(memory_gib: &[i64], edit: impl Fn(usize, &mut Node)) -> State {
     let mut entropy = SeededEntropy::new(9);
     let node = |(at, gib): (usize, &i64)| {
         let mut node = Node {
-            id: NodeId::random(&mut entropy),
-            meta: Meta::default(),
-            spec: NodeSpec::default(),
             description: Some(Arc::new(NodeDescription {
                 hostname: format!("m{at}"),
                 resources: Resources {
@@ -217,10 +204,7 @@ fn cluster(memory_gib: &[i64], edit: impl Fn(usize, &mut Node)) -> State {
                 state: NodeState::Ready,
                 ..NodeStatus::default()
             },
-            certificate: Certificate::default(),
-            role: NodeRole::Worker,
-            attachments: Vec::new(),
-            vxlan_udp_port: 0,
+            ..Node::new(NodeId::random(&mut entropy), NodeSpec::default())
         };
         edit(at, &mut node);
         Action::Create(Object::from(node))
@@ -320,25 +304,14 @@ fn a_port_that_another_service_holds_leaves_no_room_on_its_node() {
     spec.annotations.name = "squid".into();
     host_port(&mut spec);
     let task = Task {
-        id: TaskId::MIN,
-        meta: Meta::default(),
-        service_spec: Arc::new(spec.clone()),
         spec_version: Some(0),
         service_id: Some(other),
-        slot: 1,
         node_id: view.nodes().iter().next().map(|n| n.id),
-        annotations: None,
         status: types::TaskStatus {
             state: TaskState::Running,
             ..types::TaskStatus::default()
         },
-        desired_state: TaskState::Running,
-        networks: Vec::new(),
-        endpoint: None,
-        log_driver: None,
-        assigned_generic_resources: Vec::new(),
-        job_iteration: None,
-        volumes: Vec::new(),
+        ..Task::new(TaskId::MIN, spec.clone())
     };
     let tx = Transaction {
         version: 2,

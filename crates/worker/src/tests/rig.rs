@@ -86,29 +86,18 @@ pub fn task(id: TaskId, secrets: &[u128]) -> Task {
     });
     spec.container_mut().unwrap().secrets = references.collect();
     Task {
-        id,
-        meta: Meta::default(),
-        service_spec: Arc::new(ServiceSpec {
-            task: spec,
-            ..ServiceSpec::default()
-        }),
-        spec_version: None,
-        service_id: None,
-        slot: 1,
-        node_id: None,
-        annotations: None,
         status: TaskStatus {
             state: TaskState::Assigned,
             message: message("scheduler assigned task to node"),
             ..TaskStatus::default()
         },
-        desired_state: TaskState::Running,
-        networks: Vec::new(),
-        endpoint: None,
-        log_driver: None,
-        assigned_generic_resources: Vec::new(),
-        job_iteration: None,
-        volumes: Vec::new(),
+        ..Task::new(
+            id,
+            ServiceSpec {
+                task: spec,
+                ..ServiceSpec::default()
+            },
+        )
     }
 }
 
