@@ -16,30 +16,17 @@ use types::container::MountKind;
 use types::naming::task_name;
 use types::{Node, NodeId, Service, ServiceId, Task, TaskId, TaskState};
 
-use crate::expression::{self, Operator, ParseError, Parts, Pattern, Problem, Strength, edits};
+use crate::expression::{
+    self, Expression, LabelKeys, Operator, ParseError, Pattern, Strength, Vocabulary,
+};
 use crate::images;
 use crate::index::occupied;
 
-/// Fixed keys, as they are shown; the second `container` is classic Swarm's word.
-const FIXED_KEYS: [(&str, Key); 5] = [
-    ("service", Key::Service),
-    ("task", Key::Task),
-    ("container", Key::Task),
-    ("volume", Key::Volume),
-    ("image", Key::Image),
-];
+/// One expression.
+pub type Affinity = Expression<Key, Pattern>;
 
 /// Beginning of keys that name a label of services.
 const LABEL_PREFIX: &str = "service.labels.";
-
-/// One expression.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Affinity {
-    key: Key,
-    operator: Operator,
-    strength: Strength,
-    pattern: Pattern,
-}
 
 /// What on a node is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,77 +48,34 @@ pub enum Key {
 /// # Errors
 /// If it is not an expression or its key is unknown.
 pub fn parse(text: &str) -> Result<Affinity, ParseError> {
-    read(text).map_err(|problem| ParseError {
-        what: "affinity",
-        text: text.to_owned(),
-        problem,
-    })
+    expression::read(text, |_: &Key, value| Pattern::read(value))
 }
 
-fn read(text: &str) -> Result<Affinity, Problem> {
-    let Parts {
-        key,
-        operator,
-        strength,
-        value,
-    } = expression::split(text)?;
-    Ok(Affinity {
-        key: known_key(key)?,
-        operator,
-        strength,
-        pattern: Pattern::read(value)?,
-    })
-}
+impl Vocabulary for Key {
+    const WHAT: &'static str = "affinity";
+    /// `container` is classic Swarm's word.
+    const FIXED: &'static [(&'static str, Self)] = &[
+        ("service", Self::Service),
+        ("task", Self::Task),
+        ("container", Self::Task),
+        ("volume", Self::Volume),
+        ("image", Self::Image),
+    ];
+    const LABELS: LabelKeys<Self> = &[(LABEL_PREFIX, Self::ServiceLabel)];
 
-fn known_key(key: &str) -> Result<Key, Problem> {
-    let fixed = FIXED_KEYS
-        .iter()
-        .find(|(name, _)| key.eq_ignore_ascii_case(name));
-    if let Some((_, fixed)) = fixed {
-        return Ok(fixed.clone());
+    fn label(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::ServiceLabel(name) => Some((LABEL_PREFIX, name)),
+            _ => None,
+        }
     }
-    let label = key
-        .split_at_checked(LABEL_PREFIX.len())
-        .filter(|(head, _)| head.eq_ignore_ascii_case(LABEL_PREFIX));
-    match label {
-        Some((_, "")) => Err(Problem::NoLabel(LABEL_PREFIX)),
-        Some((_, name)) => Ok(Key::ServiceLabel(name.to_owned())),
-        None => Err(Problem::UnknownKey {
-            key: key.to_owned(),
-            nearest: nearest_key(&key.to_ascii_lowercase()),
-        }),
-    }
-}
-
-fn nearest_key(key: &str) -> String {
-    let names = FIXED_KEYS.iter().map(|(name, _)| *name);
-    let head_len = key.len().min(LABEL_PREFIX.len());
-    let label = (edits(&key[..head_len], LABEL_PREFIX), "service.labels.NAME");
-    let fixed = names.map(|name| (edits(key, name), name));
-    let nearest = fixed.chain([label]).min_by_key(|(distance, _)| *distance);
-    nearest.map(|(_, name)| name.to_owned()).unwrap_or_default()
 }
 
 impl Affinity {
-    /// Whether it only ranks nodes.
-    pub fn is_soft(&self) -> bool {
-        self.strength == Strength::Soft
-    }
-
-    /// How it is compared.
-    pub fn operator(&self) -> Operator {
-        self.operator
-    }
-
-    /// What on a node is compared.
-    pub fn key(&self) -> &Key {
-        &self.key
-    }
-
     /// Whether the first task of a service of this name could never satisfy it, because only tasks
     /// of the service itself can.
     pub fn waits_for_itself(&self, service: &str) -> bool {
-        let named = self.pattern.exact();
+        let named = self.value.exact();
         self.key == Key::Service
             && self.operator == Operator::Equal
             && self.strength == Strength::Hard
@@ -161,7 +105,7 @@ impl Affinity {
     /// Whether a node holds an image that it names.
     pub(crate) fn finds_image(&self, node: &Node) -> bool {
         images::held(node).any(|image| {
-            self.pattern.matches(image) || self.pattern.matches(images::without_tag(image))
+            self.value.matches(image) || self.value.matches(images::without_tag(image))
         })
     }
 
@@ -170,19 +114,19 @@ impl Affinity {
         let spec = &service.spec;
         match &self.key {
             Key::Service => {
-                self.pattern.matches(&spec.annotations.name)
-                    || self.pattern.matches(&service.id.to_string())
+                self.value.matches(&spec.annotations.name)
+                    || self.value.matches(&service.id.to_string())
             }
             Key::ServiceLabel(name) => {
                 let value = spec.annotations.labels.get(name);
-                value.is_some_and(|v| self.pattern.matches(v))
+                value.is_some_and(|v| self.value.matches(v))
             }
             Key::Volume => {
                 let mounts = spec.task.container().map(|c| c.mounts.as_slice());
                 let volumes = mounts.unwrap_or_default().iter();
                 volumes
                     .filter(|m| m.kind == MountKind::Volume)
-                    .any(|m| self.pattern.matches(&m.source))
+                    .any(|m| self.value.matches(&m.source))
             }
             Key::Task | Key::Image => false,
         }
@@ -199,10 +143,9 @@ impl Affinity {
             .collect()
     }
 
-    /// Whether a task that it names occupies the node.
-    pub(crate) fn finds_task(&self, view: &State, node: NodeId) -> bool {
-        let there = view.tasks().on_node(node);
-        there.filter(|t| counts(t)).any(|t| self.names_task(t))
+    /// Whether a task that it names occupies the node; `without` is not looked at.
+    pub(crate) fn finds_task(&self, view: &State, node: NodeId, without: Option<TaskId>) -> bool {
+        there(view, node, without).any(|t| self.names_task(t))
     }
 
     /// Whether it is one that names the task.
@@ -210,22 +153,19 @@ impl Affinity {
         let full = task_name(task);
         let id = task.id.to_string();
         let short = full.strip_suffix(&id).and_then(|s| s.strip_suffix('.'));
-        self.pattern.matches(&full)
-            || self.pattern.matches(&id)
-            || short.is_some_and(|s| self.pattern.matches(s))
+        self.value.matches(&full)
+            || self.value.matches(&id)
+            || short.is_some_and(|s| self.value.matches(s))
     }
 
     /// Whether a node has what it names, read from a state alone; `without` is not looked at.
     pub(crate) fn finds(&self, view: &State, node: &Node, without: Option<TaskId>) -> bool {
-        let there = || {
-            let tasks = view.tasks().on_node(node.id);
-            tasks.filter(|t| counts(t) && Some(t.id) != without)
-        };
         match self.key {
             Key::Image => self.finds_image(node),
-            Key::Task => there().any(|t| self.names_task(t)),
+            Key::Task => self.finds_task(view, node.id, without),
             Key::Service | Key::Volume | Key::ServiceLabel(_) => {
-                let services: BTreeSet<ServiceId> = there().filter_map(|t| t.service_id).collect();
+                let there = there(view, node.id, without);
+                let services: BTreeSet<ServiceId> = there.filter_map(|t| t.service_id).collect();
                 let services = services.into_iter();
                 let mut services = services.filter_map(|id| view.services().get(id));
                 services.any(|s: &Arc<Service>| self.names_service(s))
@@ -234,32 +174,19 @@ impl Affinity {
     }
 }
 
-/// Whether a task counts for affinities: it occupies a node and is not told to stop.
-fn counts(task: &Task) -> bool {
-    occupied(task).is_some() && task.desired_state <= TaskState::Complete
-}
-
-impl fmt::Display for Affinity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            key,
-            operator,
-            strength,
-            pattern,
-        } = self;
-        write!(f, "{key}{operator}{strength}{pattern}")
-    }
+/// Tasks that count for affinities: they occupy the node and are not told to stop.
+fn there(view: &State, node: NodeId, without: Option<TaskId>) -> impl Iterator<Item = &Arc<Task>> {
+    let counts = move |task: &&Arc<Task>| {
+        occupied(task).is_some()
+            && task.desired_state <= TaskState::Complete
+            && Some(task.id) != without
+    };
+    view.tasks().on_node(node).filter(counts)
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Service => f.write_str("service"),
-            Self::Task => f.write_str("task"),
-            Self::Volume => f.write_str("volume"),
-            Self::Image => f.write_str("image"),
-            Self::ServiceLabel(name) => write!(f, "{LABEL_PREFIX}{name}"),
-        }
+        expression::show_key(self, f)
     }
 }
 
@@ -289,7 +216,7 @@ mod tests {
         for (text, want) in [
             ("services==web", "\"service\""),
             ("img==redis", "\"image\""),
-            ("service.label.x==y", "service.labels.NAME"),
+            ("service.label.x==y", "\"service.labels.x\""),
             ("service.labels.==y", "service.labels.NAME"),
             ("volumes-from==x", "\"volume\""),
         ] {

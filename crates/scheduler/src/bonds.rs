@@ -97,7 +97,7 @@ impl Bonds {
 impl Bond {
     fn holds(&self, index: &NodeIndex, view: &State, place: Place) -> bool {
         let found = if self.affinity.asks_for_tasks() {
-            self.affinity.finds_task(view, index.entry(place).id)
+            self.affinity.finds_task(view, index.entry(place).id, None)
         } else {
             let mut services = self.services.iter();
             services.any(|id| index.service_tasks(Some(*id), place) > 0)

@@ -12,35 +12,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use types::Node;
 
-use crate::expression::{self, Parts, Pattern, Problem, edits};
+use crate::expression::{self, Expression, LabelKeys, Pattern, Problem, Vocabulary};
 pub use crate::expression::{Operator, ParseError, Strength};
 
-/// Fixed keys, as they are shown.
-const FIXED_KEYS: [(&str, Key); 11] = [
-    ("node.id", Key::Id),
-    ("node.hostname", Key::Hostname),
-    ("node.ip", Key::Ip),
-    ("node.role", Key::Role),
-    ("node.platform.os", Key::Os),
-    ("node.platform.arch", Key::Arch),
-    ("node", Key::IdOrHostname),
-    ("storagedriver", Key::Fact("storagedriver")),
-    ("kernelversion", Key::Fact("kernelversion")),
-    ("operatingsystem", Key::Fact("operatingsystem")),
-    ("ostype", Key::Os),
-];
-
-/// Keys that end in a label's name.
-const LABEL_PREFIXES: [&str; 2] = ["node.labels.", "engine.labels."];
+/// Beginnings of keys that end in a label's name.
+const NODE_LABEL: &str = "node.labels.";
+const ENGINE_LABEL: &str = "engine.labels.";
 
 /// One expression.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Constraint {
-    key: Key,
-    operator: Operator,
-    strength: Strength,
-    value: Value,
-}
+pub type Constraint = Expression<Key, Value>;
 
 /// What of a node is compared.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,15 +50,16 @@ pub enum Key {
 
 /// What it is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Value {
+pub enum Value {
     /// A text.
     Text(Pattern),
     /// An address within a network; a single address is a network of one.
     Network(Network),
 }
 
+/// A network of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Network {
+pub struct Network {
     addr: IpAddr,
     prefix_len: u8,
 }
@@ -88,34 +69,13 @@ struct Network {
 /// # Errors
 /// If it is not an expression, its key is unknown or its value can never match.
 pub fn parse(text: &str) -> Result<Constraint, ParseError> {
-    read(text).map_err(|problem| ParseError {
-        what: "constraint",
-        text: text.to_owned(),
-        problem,
-    })
-}
-
-fn read(text: &str) -> Result<Constraint, Problem> {
-    let Parts {
-        key,
-        operator,
-        strength,
-        value,
-    } = expression::split(text)?;
-    let key = known_key(key)?;
-    let value = match (&key, parse_network(value)) {
-        (Key::Ip, Some(network)) => Value::Network(network),
+    expression::read(text, |key: &Key, value| match (key, parse_network(value)) {
+        (Key::Ip, Some(network)) => Ok(Value::Network(network)),
         (Key::Ip, None) => match Pattern::read(value)? {
-            Pattern::Exact(_) => return Err(Problem::Address),
-            pattern => Value::Text(pattern),
+            Pattern::Exact(_) => Err(Problem::Address),
+            pattern => Ok(Value::Text(pattern)),
         },
-        _ => Value::Text(Pattern::read(value)?),
-    };
-    Ok(Constraint {
-        key,
-        operator,
-        strength,
-        value,
+        _ => Pattern::read(value).map(Value::Text),
     })
 }
 
@@ -139,22 +99,36 @@ pub fn check_all(texts: &[String], node: &Node) -> bool {
     })
 }
 
+impl Vocabulary for Key {
+    const WHAT: &'static str = "constraint";
+    const FIXED: &'static [(&'static str, Self)] = &[
+        ("node.id", Self::Id),
+        ("node.hostname", Self::Hostname),
+        ("node.ip", Self::Ip),
+        ("node.role", Self::Role),
+        ("node.platform.os", Self::Os),
+        ("node.platform.arch", Self::Arch),
+        ("node", Self::IdOrHostname),
+        ("storagedriver", Self::Fact("storagedriver")),
+        ("kernelversion", Self::Fact("kernelversion")),
+        ("operatingsystem", Self::Fact("operatingsystem")),
+        ("ostype", Self::Os),
+    ];
+    const LABELS: LabelKeys<Self> = &[
+        (NODE_LABEL, Self::NodeLabel),
+        (ENGINE_LABEL, Self::EngineLabel),
+    ];
+
+    fn label(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::NodeLabel(name) => Some((NODE_LABEL, name)),
+            Self::EngineLabel(name) => Some((ENGINE_LABEL, name)),
+            _ => None,
+        }
+    }
+}
+
 impl Constraint {
-    /// What of a node is compared.
-    pub fn key(&self) -> &Key {
-        &self.key
-    }
-
-    /// How it is compared.
-    pub fn operator(&self) -> Operator {
-        self.operator
-    }
-
-    /// Whether it only ranks nodes.
-    pub fn is_soft(&self) -> bool {
-        self.strength == Strength::Soft
-    }
-
     fn finds(&self, node: &Node) -> bool {
         match (&self.value, &self.key) {
             (Value::Network(network), _) => {
@@ -223,27 +197,9 @@ impl Network {
     }
 }
 
-impl fmt::Display for Constraint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            key,
-            operator,
-            strength,
-            value,
-        } = self;
-        write!(f, "{key}{operator}{strength}{value}")
-    }
-}
-
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fixed = FIXED_KEYS.iter().find(|(_, key)| key == self);
-        match (fixed, self) {
-            (Some((name, _)), _) => f.write_str(name),
-            (None, Self::NodeLabel(name)) => write!(f, "node.labels.{name}"),
-            (None, Self::EngineLabel(name)) => write!(f, "engine.labels.{name}"),
-            (None, other) => write!(f, "{other:?}"),
-        }
+        expression::show_key(self, f)
     }
 }
 
@@ -255,59 +211,6 @@ impl fmt::Display for Value {
             Self::Network(n) => write!(f, "{}/{}", n.addr, n.prefix_len),
         }
     }
-}
-
-fn known_key(key: &str) -> Result<Key, Problem> {
-    let fixed = FIXED_KEYS
-        .iter()
-        .find(|(name, _)| key.eq_ignore_ascii_case(name));
-    if let Some((_, fixed)) = fixed {
-        return Ok(fixed.clone());
-    }
-    let Some((prefix, name)) = label_key(key) else {
-        return Err(Problem::UnknownKey {
-            key: key.to_owned(),
-            nearest: nearest_key(key),
-        });
-    };
-    if name.is_empty() {
-        return Err(Problem::NoLabel(prefix));
-    }
-    Ok(match prefix {
-        "node.labels." => Key::NodeLabel(name.to_owned()),
-        _ => Key::EngineLabel(name.to_owned()),
-    })
-}
-
-/// The label prefix of a key (regardless of case) and the label's name, if it is a label's key.
-pub(crate) fn label_key(key: &str) -> Option<(&'static str, &str)> {
-    LABEL_PREFIXES.into_iter().find_map(|prefix| {
-        let (head, name) = key.split_at_checked(prefix.len())?;
-        head.eq_ignore_ascii_case(prefix).then_some((prefix, name))
-    })
-}
-
-/// The known key with the fewest edits to `key`; a label's name is carried over.
-fn nearest_key(key: &str) -> String {
-    let lower = key.to_ascii_lowercase();
-    // The last part of a key alone, such as `hostname`, is as good as the key.
-    let distance = |known: &str| match known.rsplit('.').next() {
-        Some(last) if last == lower => 0,
-        _ => edits(&lower, known),
-    };
-    let fixed = FIXED_KEYS
-        .iter()
-        .map(|(known, _)| (distance(known), (*known).to_owned()));
-    // `node.label.rack` is compared as `node.label.` with `node.labels.`.
-    let (head, name) = match lower.match_indices('.').nth(1) {
-        Some((at, _)) => (&lower[..=at], &key[at + 1..]),
-        None => (lower.as_str(), "NAME"),
-    };
-    let labels = LABEL_PREFIXES
-        .iter()
-        .map(|prefix| (edits(head, prefix), format!("{prefix}{name}")));
-    let nearest = fixed.chain(labels).min_by_key(|(distance, _)| *distance);
-    nearest.map(|(_, known)| known).unwrap_or_default()
 }
 
 fn full_len(addr: IpAddr) -> u8 {

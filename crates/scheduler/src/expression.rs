@@ -1,7 +1,7 @@
 //! Expressions that users place tasks with: `KEY==VALUE` and `KEY!=VALUE`, hard or soft.
 //!
-//! What constraints and affinities have in common: operators, values and the refusal of what can
-//! never match. It knows no keys; those are `constraint`'s and `affinity`'s.
+//! What constraints and affinities have in common: operators, values, the look-up of keys and the
+//! refusal of what can never match. It knows no keys; those are `constraint`'s and `affinity`'s.
 //!
 //! A value is compared as a whole and regardless of case. With a `*` in it, it is a glob; between
 //! slashes it is a regular expression, unanchored, its case as written. A `~` after the operator
@@ -57,13 +57,38 @@ pub enum Pattern {
     Regex(Regex),
 }
 
-/// An expression taken apart.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Parts<'a> {
-    pub(crate) key: &'a str,
+/// An expression that was read: what is compared, how, and with what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expression<K, V> {
+    pub(crate) key: K,
     pub(crate) operator: Operator,
     pub(crate) strength: Strength,
-    pub(crate) value: &'a str,
+    pub(crate) value: V,
+}
+
+/// Beginnings of keys that end in a label's name, with what makes the key of the name.
+pub(crate) type LabelKeys<K> = &'static [(&'static str, fn(String) -> K)];
+
+/// Keys that expressions of one kind may have.
+pub(crate) trait Vocabulary: Clone + PartialEq + 'static {
+    /// What such an expression is called.
+    const WHAT: &'static str;
+    /// Fixed keys, as they are shown; of several names for one the first.
+    const FIXED: &'static [(&'static str, Self)];
+    /// Keys of labels.
+    const LABELS: LabelKeys<Self>;
+
+    /// The name, if it is the key of a label.
+    fn label(&self) -> Option<(&'static str, &str)>;
+}
+
+/// An expression taken apart.
+#[derive(Debug, Clone, Copy)]
+struct Parts<'a> {
+    key: &'a str,
+    operator: Operator,
+    strength: Strength,
+    value: &'a str,
 }
 
 /// Why a text is not an expression.
@@ -120,9 +145,121 @@ pub enum Problem {
     Regex(String),
 }
 
+// === impl Expression ===
+
+impl<K, V> Expression<K, V> {
+    /// What is compared.
+    pub fn key(&self) -> &K {
+        &self.key
+    }
+
+    /// How it is compared.
+    pub fn operator(&self) -> Operator {
+        self.operator
+    }
+
+    /// Whether it only ranks nodes.
+    pub fn is_soft(&self) -> bool {
+        self.strength == Strength::Soft
+    }
+}
+
+impl<K: fmt::Display, V: fmt::Display> fmt::Display for Expression<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            key,
+            operator,
+            strength,
+            value,
+        } = self;
+        write!(f, "{key}{operator}{strength}{value}")
+    }
+}
+
+/// Reads an expression whose value is read by `value`, which is told the key.
+pub(crate) fn read<K: Vocabulary, V>(
+    text: &str,
+    value: impl FnOnce(&K, &str) -> Result<V, Problem>,
+) -> Result<Expression<K, V>, ParseError> {
+    let read = || {
+        let parts = split(text)?;
+        let key = known_key(parts.key)?;
+        Ok(Expression {
+            value: value(&key, parts.value)?,
+            key,
+            operator: parts.operator,
+            strength: parts.strength,
+        })
+    };
+    read().map_err(|problem| ParseError {
+        what: K::WHAT,
+        text: text.to_owned(),
+        problem,
+    })
+}
+
+/// Writes a key as it is shown.
+pub(crate) fn show_key<K: Vocabulary>(key: &K, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if let Some((prefix, name)) = key.label() {
+        return write!(f, "{prefix}{name}");
+    }
+    let fixed = K::FIXED.iter().find(|(_, known)| known == key);
+    f.write_str(fixed.map_or("", |(name, _)| name))
+}
+
+/// The key of a label that a text names, if its beginning (regardless of case) says so; the name
+/// may be missing.
+pub(crate) fn label_key<K: Vocabulary>(text: &str) -> Option<K> {
+    K::LABELS.iter().find_map(|(prefix, key)| {
+        let (head, name) = text.split_at_checked(prefix.len())?;
+        let is_label = head.eq_ignore_ascii_case(prefix);
+        is_label.then(|| key(name.to_owned()))
+    })
+}
+
+fn known_key<K: Vocabulary>(text: &str) -> Result<K, Problem> {
+    let fixed = K::FIXED
+        .iter()
+        .find(|(name, _)| text.eq_ignore_ascii_case(name));
+    if let Some((_, fixed)) = fixed {
+        return Ok(fixed.clone());
+    }
+    let key: K = label_key(text).ok_or_else(|| Problem::UnknownKey {
+        key: text.to_owned(),
+        nearest: nearest_key::<K>(text),
+    })?;
+    match key.label() {
+        Some((prefix, "")) => Err(Problem::NoLabel(prefix)),
+        _ => Ok(key),
+    }
+}
+
+/// The known key with the fewest edits to `key`; a label's name is carried over.
+fn nearest_key<K: Vocabulary>(key: &str) -> String {
+    let lower = key.to_ascii_lowercase();
+    // The last part of a key alone, such as `hostname`, is as good as the key.
+    let distance = |known: &str| match known.rsplit('.').next() {
+        Some(last) if last == lower => 0,
+        _ => edits(&lower, known),
+    };
+    let fixed = K::FIXED
+        .iter()
+        .map(|(known, _)| (distance(known), (*known).to_owned()));
+    // `node.label.rack` is compared as `node.label.` with `node.labels.`.
+    let (head, name) = match lower.match_indices('.').nth(1) {
+        Some((at, _)) => (&lower[..=at], &key[at + 1..]),
+        None => (lower.as_str(), "NAME"),
+    };
+    let labels = K::LABELS
+        .iter()
+        .map(|(prefix, _)| (edits(head, prefix), format!("{prefix}{name}")));
+    let nearest = fixed.chain(labels).min_by_key(|(distance, _)| *distance);
+    nearest.map(|(_, known)| known).unwrap_or_default()
+}
+
 /// Takes an expression apart and checks its shape. `==` is looked for before `!=`, as in SwarmKit;
 /// blanks around key and value are ignored.
-pub(crate) fn split(text: &str) -> Result<Parts<'_>, Problem> {
+fn split(text: &str) -> Result<Parts<'_>, Problem> {
     let found = [("==", Operator::Equal), ("!=", Operator::NotEqual)]
         .into_iter()
         .find_map(|(symbol, operator)| Some((operator, text.split_once(symbol)?)));
@@ -176,7 +313,7 @@ fn regex_of(value: &str) -> Option<&str> {
 }
 
 /// Levenshtein distance in bytes; both are ASCII here.
-pub(crate) fn edits(a: &str, b: &str) -> usize {
+fn edits(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {
         let mut diagonal = row[0];

@@ -11,7 +11,8 @@ use types::Node;
 use types::options::Strategy;
 use types::task::PlacementPreference;
 
-use crate::constraint::{Key, label_key};
+use crate::constraint::Key;
+use crate::expression::label_key;
 use crate::index::Place;
 
 /// How good a node is for a task; the least is the best.
@@ -88,13 +89,7 @@ pub(crate) type Candidate = (Rank, Place);
 pub(crate) fn spread_keys(preferences: &[PlacementPreference]) -> Vec<Key> {
     preferences
         .iter()
-        .filter_map(|PlacementPreference::Spread { descriptor }| {
-            let (prefix, name) = label_key(descriptor)?;
-            Some(match prefix {
-                "node.labels." => Key::NodeLabel(name.to_owned()),
-                _ => Key::EngineLabel(name.to_owned()),
-            })
-        })
+        .filter_map(|PlacementPreference::Spread { descriptor }| label_key(descriptor))
         .collect()
 }
 
