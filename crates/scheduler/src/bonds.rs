@@ -62,9 +62,18 @@ impl Bonds {
         self.all.is_empty()
     }
 
-    /// Whether nodes are ranked by them.
-    pub(crate) fn ranks(&self) -> bool {
-        self.all.iter().any(|b| b.affinity.is_soft())
+    /// Services that they name; where none has tasks, all nodes are alike to them. `None` if single
+    /// tasks matter.
+    pub(crate) fn services(&self) -> Option<impl Iterator<Item = ServiceId>> {
+        let single = self.all.iter().any(|b| b.affinity.asks_for_tasks());
+        let services = self.all.iter().flat_map(|b| b.services.iter().copied());
+        (!single).then_some(services)
+    }
+
+    /// Whether only nodes that have what they name are not out.
+    pub(crate) fn bind(&self) -> bool {
+        let mut hard = self.all.iter().filter(|b| !b.affinity.is_soft());
+        hard.any(|b| b.affinity.wants())
     }
 
     /// Whether single tasks decide which nodes are out. What one plan places is not seen then.

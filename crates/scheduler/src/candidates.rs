@@ -1,7 +1,9 @@
 //! Finds the nodes among which a group of equal tasks is spread.
 //!
-//! Two ways to the same answer: a few tasks look at the least loaded nodes first and stop as soon
-//! as there are enough; many tasks look at every node that passes the rules about itself, once.
+//! Two ways to the same answer: a few tasks look at nodes in the order that is kept for their
+//! class and stop as soon as there are enough; many tasks look at every node that passes the rules
+//! about itself, once. Nodes that the group sees differently than its class (those with tasks of
+//! the service, or of services that affinities name) are looked at apart.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,28 +18,28 @@ use crate::failures::penalty;
 use crate::filter;
 use crate::index::{NodeIndex, Place};
 use crate::queue::GroupKey;
+use crate::ranking::{Filed, LeafId};
 use crate::requirements::Load;
-use crate::spread::{Candidate, Leaf, Rank, Tree, order, path};
+use crate::spread::{Candidate, Leaf, Order, Rank, Tree, order};
 
-/// Looking at a node in load order costs about four times as much as in place order.
+/// Looking at a node in the order kept costs about four times as much as in place order.
 const ORDERED_LOOK_COST: usize = 4;
 
 /// Nodes with the image that are looked at on their own, besides one for each task. Where more
 /// hold it, some of them are soon found among the least loaded.
 const HOLDERS_FEW: usize = 64;
 
-/// Draws for each task until enough nodes with room are found; beyond it every node is looked at.
+/// Draws for each task until enough nodes are found; beyond it every node is looked at.
 const DRAWS_PER_TASK_MAX: usize = 8;
 
 /// A group of equal tasks and what is known for it.
-#[derive(Clone)]
 pub(crate) struct Search<'a> {
     /// The state the plan is made on.
     pub(crate) view: &'a State,
     /// The group.
     pub(crate) key: GroupKey,
     /// What its tasks ask.
-    pub(crate) class: &'a Class,
+    pub(crate) class: &'a mut Class,
     /// Recent failures of its spec, by node.
     pub(crate) failed: Option<&'a BTreeMap<NodeId, u32>>,
     /// How nodes are ranked.
@@ -50,22 +52,12 @@ pub(crate) struct Search<'a> {
 
 impl Search<'_> {
     /// Nodes for `tasks` tasks, by preference and rank.
-    pub(crate) fn tree(&self, index: &mut NodeIndex, tasks: usize) -> Tree {
+    pub(crate) fn tree(&mut self, index: &mut NodeIndex, tasks: usize) -> Tree {
+        let found = self.first_ranked(index, tasks);
         if !self.class.asked.spread.is_empty() {
-            return self.by_preference(index);
+            let found = found.unwrap_or_else(|| self.all(index));
+            return self.by_preference(index, found);
         }
-        let here = index.service(self.key.service).map_or(0, BTreeMap::len);
-        let fitting = self.class.fitting().len();
-        let few = (tasks + here).saturating_mul(ORDERED_LOOK_COST) < fitting;
-        let found = match self.strategy {
-            _ if !few || self.class.has_wishes() => None,
-            Strategy::Spread => {
-                index.sort_by_load();
-                Some(self.least_loaded(index, tasks))
-            }
-            Strategy::Random => self.drawn(index, tasks),
-            Strategy::Binpack => None,
-        };
         Tree::flat(found.unwrap_or_else(|| best(self.all(index), tasks)))
     }
 
@@ -155,109 +147,175 @@ impl Search<'_> {
         holders.is_some_and(|places| !places.contains(&place))
     }
 
-    /// A node at random, again and again, until there are as many with room as tasks; `None` if
-    /// that takes too long.
-    fn drawn(&self, index: &NodeIndex, tasks: usize) -> Option<Vec<Candidate>> {
-        let fitting = self.class.fitting();
-        let mut entropy = SeededEntropy::new(self.seed);
-        let mut seen = BTreeSet::new();
-        let mut found = Vec::new();
-        let mut good = 0;
-        for _ in 0..tasks.saturating_mul(DRAWS_PER_TASK_MAX) {
-            let at = usize::try_from(entropy.below(fitting.len() as u64)).ok()?;
-            let place = fitting[at];
-            if !seen.insert(place) {
-                continue;
-            }
-            if let Some(candidate) = self.candidate(index, place) {
-                good += usize::from(candidate.0.failures == 0);
-                found.push(candidate);
-            }
-            if good == tasks {
-                return Some(found);
-            }
-        }
-        None
-    }
-
     fn claim(&self, index: &NodeIndex, place: Place) -> Vec<GenericResource> {
         let entry = index.entry(place);
         let node = entry.node.as_ref();
         node.map_or_else(Vec::new, |n| entry.account.claim(&self.class.asked, n))
     }
 
-    /// The nodes that have tasks of the service, and as many of the least loaded others as there
-    /// are tasks: no task can rank any further node first. Nodes that are ranked last because
-    /// tasks failed there come on top.
-    fn least_loaded(&self, index: &NodeIndex, tasks: usize) -> Vec<Candidate> {
-        let here = index.service(self.key.service);
-        let few = self
-            .holders
-            .as_ref()
-            .filter(|h| h.len() <= tasks + HOLDERS_FEW);
-        let apart = |place: &Place| {
-            here.is_some_and(|h| h.contains_key(place)) || few.is_some_and(|h| h.contains(place))
-        };
-        let known = here.into_iter().flat_map(BTreeMap::keys);
-        let known: BTreeSet<Place> = known
-            .chain(few.iter().flat_map(|h| h.iter()))
-            .copied()
+    /// The nodes seen apart, and of each branch as many of the best others as there are tasks: no
+    /// task can rank any further node first. Nodes that are ranked last because tasks failed there
+    /// come on top. `None` if every node had better be looked at.
+    fn first_ranked(&mut self, index: &mut NodeIndex, tasks: usize) -> Option<Vec<Candidate>> {
+        let apart = self.apart(index, tasks)?;
+        let mut found: Vec<Candidate> = apart
+            .iter()
+            .filter(|place| self.class.fits(**place))
+            .filter_map(|place| self.candidate(index, *place))
             .collect();
-        let mut found: Vec<Candidate> = known
-            .into_iter()
-            .filter(|place| self.class.fits(*place))
-            .filter_map(|place| self.candidate(index, place))
-            .collect();
-        let mut enough = Enough::new(tasks, few.is_none() && self.holders.is_some());
-        for (load, place) in index.by_load() {
-            if enough.is_reached(load) {
+        if self.class.bonds.bind() {
+            return Some(found);
+        }
+        self.class.rank(self.strategy, index);
+        let ranking = self.class.ranking()?;
+        let by_image = self.holders.is_some() && self.few_holders(tasks).is_none();
+        let mut entropy = SeededEntropy::new(self.seed);
+        for leaf in 0..self.class.leaf_count() {
+            let more = match self.strategy {
+                Strategy::Random => {
+                    self.drawn(index, ranking.lists(leaf), tasks, &apart, &mut entropy)?
+                }
+                Strategy::Spread | Strategy::Binpack => {
+                    let enough = Enough::new(tasks, by_image);
+                    self.sorted(index, ranking.sorted(leaf), enough, &apart)
+                }
+            };
+            found.extend(more);
+        }
+        Some(found)
+    }
+
+    /// Nodes whose rank for the group is another than for its class; `None` if they and the tasks
+    /// are so many that every node had better be looked at.
+    fn apart(&self, index: &NodeIndex, tasks: usize) -> Option<BTreeSet<Place>> {
+        let looks = tasks.saturating_mul(self.class.leaf_count() as usize);
+        let mut left = (self.class.fitting().len() / ORDERED_LOOK_COST).checked_sub(looks + 1)?;
+        let own = self.strategy == Strategy::Spread || self.class.asked.max_replicas > 0;
+        let own = own.then_some(self.key.service);
+        let named = self.class.bonds.services()?.map(Some);
+        let mut apart = BTreeSet::new();
+        for service in own.into_iter().chain(named) {
+            let places = index.service(service);
+            left = left.checked_sub(places.map_or(0, BTreeMap::len))?;
+            apart.extend(places.into_iter().flat_map(BTreeMap::keys));
+        }
+        if let Some(holders) = self.few_holders(tasks) {
+            apart.extend(holders.iter());
+        }
+        Some(apart)
+    }
+
+    /// Nodes that hold the image, if they are few.
+    fn few_holders(&self, tasks: usize) -> Option<&BTreeSet<Place>> {
+        let holders = self.holders.as_deref();
+        holders.filter(|h| h.len() <= tasks + HOLDERS_FEW)
+    }
+
+    /// The best nodes in order until there are enough.
+    fn sorted<'f>(
+        &self,
+        index: &NodeIndex,
+        ranking: impl Iterator<Item = &'f Filed>,
+        mut enough: Enough,
+        apart: &BTreeSet<Place>,
+    ) -> Vec<Candidate> {
+        let mut found = Vec::new();
+        for filed in ranking {
+            let level = (filed.misses, filed.order);
+            if enough.is_reached(level) {
                 break;
             }
-            if !self.class.fits(place) || apart(&place) {
+            if apart.contains(&filed.place) {
                 continue;
             }
-            if let Some(candidate) = self.candidate(index, place) {
-                enough.count(load, candidate.0);
+            if let Some(candidate) = self.candidate(index, filed.place) {
+                enough.count(level, candidate.0);
                 found.push(candidate);
             }
         }
         found
     }
 
-    /// Tasks of the service count for their branch also where the node takes no more.
-    fn by_preference(&self, index: &NodeIndex) -> Tree {
-        let keys = &self.class.asked.spread;
-        let mut leaves: BTreeMap<Vec<String>, Leaf> = BTreeMap::new();
-        for place in self.class.fitting() {
-            let Some(node) = &index.entry(*place).node else {
+    /// A node at random, again and again, until there are as many as tasks; `None` if that takes
+    /// too long. Nodes for which more soft expressions fail are not drawn before the others are
+    /// used up.
+    fn drawn<'f>(
+        &self,
+        index: &NodeIndex,
+        lists: impl Iterator<Item = &'f [Place]>,
+        tasks: usize,
+        apart: &BTreeSet<Place>,
+        entropy: &mut SeededEntropy,
+    ) -> Option<Vec<Candidate>> {
+        let mut found = Vec::new();
+        let mut good = 0;
+        let mut look = |place: Place, found: &mut Vec<Candidate>| {
+            let open = !apart.contains(&place);
+            if let Some(candidate) = open.then(|| self.candidate(index, place)).flatten() {
+                good += usize::from(candidate.0.failures == 0);
+                found.push(candidate);
+            }
+            good >= tasks
+        };
+        for places in lists {
+            if places.len() <= tasks.saturating_mul(DRAWS_PER_TASK_MAX) {
+                if places
+                    .iter()
+                    .fold(false, |_, place| look(*place, &mut found))
+                {
+                    break;
+                }
                 continue;
-            };
-            let leaf = leaves.entry(path(keys, node)).or_default();
-            leaf.candidates.extend(self.candidate(index, *place));
-        }
-        for (place, tasks) in index.service(self.key.service).into_iter().flatten() {
-            if let Some(node) = &index.entry(*place).node {
-                let leaf = leaves.entry(path(keys, node)).or_default();
-                leaf.tasks += u64::from(*tasks);
+            }
+            let mut seen = BTreeSet::new();
+            let mut draws = tasks * DRAWS_PER_TASK_MAX;
+            loop {
+                let at = usize::try_from(entropy.below(places.len() as u64)).ok()?;
+                if seen.insert(at) && look(places[at], &mut found) {
+                    return Some(found);
+                }
+                draws = draws.checked_sub(1)?;
             }
         }
-        Tree::new(leaves, keys.len())
+        Some(found)
+    }
+
+    /// Candidates by branch. Tasks of the service count for their branch also where the node takes
+    /// no more.
+    fn by_preference(&self, index: &NodeIndex, candidates: Vec<Candidate>) -> Tree {
+        let mut leaves: BTreeMap<LeafId, Leaf> = BTreeMap::new();
+        for candidate in candidates {
+            if let Some(leaf) = self.class.leaf(candidate.1) {
+                leaves.entry(leaf).or_default().candidates.push(candidate);
+            }
+        }
+        for (place, tasks) in index.service(self.key.service).into_iter().flatten() {
+            if let Some(leaf) = self.class.leaf(*place) {
+                leaves.entry(leaf).or_default().tasks += u64::from(*tasks);
+            }
+        }
+        let paths = self.class.paths().iter();
+        let leaves = paths.filter_map(|(path, id)| Some((path.clone(), leaves.remove(id)?)));
+        Tree::new(leaves.collect(), self.class.asked.spread.len())
     }
 }
 
-/// When enough nodes have been looked at in the order of their load.
+/// What nodes are sorted by that a group sees as its class does.
+type Level = (u8, Order);
+
+/// When enough nodes have been looked at in order.
 struct Enough {
     tasks: usize,
-    /// Of equally loaded nodes those with the image come first, so that all of a load are looked
+    /// Of equally good nodes those with the image come first, so that all of a level are looked
     /// at until enough of them have it.
     by_image: bool,
     good: usize,
-    /// The load at which there were as many nodes as tasks.
-    boundary: Option<u32>,
-    /// Good nodes below the boundary, and those on it that hold the image.
+    /// The level at which there were as many nodes as tasks.
+    boundary: Option<Level>,
+    /// Good nodes before the boundary, and those on it that hold the image.
     sure: usize,
-    /// The load of the node counted last.
-    last: u32,
+    /// The level of the node counted last.
+    last: Option<Level>,
 }
 
 impl Enough {
@@ -268,28 +326,28 @@ impl Enough {
             good: 0,
             boundary: None,
             sure: 0,
-            last: 0,
+            last: None,
         }
     }
 
-    /// Whether no node of this load or a higher one can be among the best.
-    fn is_reached(&self, load: u32) -> bool {
+    /// Whether no node of this level or a later one can be among the best.
+    fn is_reached(&self, level: Level) -> bool {
         let full = self.good >= self.tasks;
-        full && (!self.by_image || self.sure >= self.tasks || self.boundary != Some(load))
+        full && (!self.by_image || self.sure >= self.tasks || self.boundary != Some(level))
     }
 
-    fn count(&mut self, load: u32, rank: Rank) {
+    fn count(&mut self, level: Level, rank: Rank) {
         if rank.failures > 0 {
             return;
         }
-        if load != self.last {
-            self.last = load;
+        if self.last != Some(level) {
+            self.last = Some(level);
             self.sure = self.good;
         }
         self.good += 1;
         self.sure += usize::from(!rank.pulls);
         if self.good >= self.tasks && self.boundary.is_none() {
-            self.boundary = Some(load);
+            self.boundary = Some(level);
         }
     }
 }

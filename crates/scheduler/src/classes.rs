@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use store::State;
+use types::options::Strategy;
 use types::service::Endpoint;
 use types::{Service, ServiceId, ServiceSpec, Task, Timestamp};
 
@@ -14,11 +15,21 @@ use crate::bonds::Bonds;
 use crate::filter::{self, Constraints, Counts, Filter};
 use crate::index::{Entry, NodeIndex, Place};
 use crate::queue::GroupKey;
+#[cfg(test)]
+use crate::ranking::Content;
+use crate::ranking::{Filed, LeafId, Ranking};
 use crate::requirements::Requirements;
+use crate::spread::{order, path};
 
 /// Classes kept although no task waits in them, so that the next restart of a service finds its
 /// class worked out. 64 verdict lists of 100,000 nodes are 32 MiB.
 const IDLE_CLASSES_MAX: usize = 64;
+
+/// Idle classes, the latest ones, whose order of nodes is kept too: 5 MiB each at 100,000 nodes.
+const IDLE_RANKINGS_MAX: usize = 8;
+
+/// The branch of a place without a node.
+const NO_LEAF: LeafId = LeafId::MAX;
 
 /// Names a class; never used again.
 pub(crate) type ClassId = u32;
@@ -47,6 +58,11 @@ pub(crate) struct Class {
     tasks: usize,
     verdicts: Vec<Verdict>,
     fitting: Vec<Place>,
+    /// The branch of each node, if there are placement preferences.
+    leaves: Vec<LeafId>,
+    /// Branches that nodes are in or were in.
+    paths: BTreeMap<Vec<String>, LeafId>,
+    ranking: Option<Ranking>,
     known: bool,
     /// What its groups wait for, while some do.
     pub(crate) waiting: Option<Waiting>,
@@ -98,6 +114,9 @@ impl Class {
             tasks: 0,
             verdicts: Vec::new(),
             fitting: Vec::new(),
+            leaves: Vec::new(),
+            paths: BTreeMap::new(),
+            ranking: None,
             known: false,
             waiting: None,
         }
@@ -139,11 +158,6 @@ impl Class {
             .collect()
     }
 
-    /// Whether soft expressions rank nodes.
-    pub(crate) fn has_wishes(&self) -> bool {
-        !self.misses.is_empty() || self.bonds.ranks()
-    }
-
     /// How many soft expressions do not hold at a place.
     pub(crate) fn misses(&self, place: Place, index: &NodeIndex, view: &State) -> u32 {
         let of_node = self
@@ -152,6 +166,75 @@ impl Class {
             .copied()
             .map_or(0, u32::from);
         of_node + self.bonds.misses(index, view, place)
+    }
+
+    /// Branches of the placement preferences that nodes are in or were in.
+    pub(crate) fn paths(&self) -> &BTreeMap<Vec<String>, LeafId> {
+        &self.paths
+    }
+
+    /// How many branches there are.
+    pub(crate) fn leaf_count(&self) -> LeafId {
+        let paths = LeafId::try_from(self.paths.len()).unwrap_or(NO_LEAF);
+        paths.max(1)
+    }
+
+    /// The branch of the node at a place, if there is one.
+    pub(crate) fn leaf(&self, place: Place) -> Option<LeafId> {
+        if self.asked.spread.is_empty() {
+            return Some(0);
+        }
+        let leaf = self.leaves.get(place as usize).copied();
+        leaf.filter(|leaf| *leaf != NO_LEAF)
+    }
+
+    /// Brings the order of nodes with room up to date.
+    pub(crate) fn rank(&mut self, strategy: Strategy, index: &mut NodeIndex) {
+        let mut ranking = self.ranking.take();
+        Ranking::follow(&mut ranking, strategy, index, |place, index| {
+            self.file(place, strategy, index)
+        });
+        self.ranking = ranking;
+    }
+
+    /// Nodes with room in order, as of the last [`Class::rank`].
+    pub(crate) fn ranking(&self) -> Option<&Ranking> {
+        self.ranking.as_ref()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn assert_ranking_is_right(&mut self, index: &mut NodeIndex) {
+        let Some(strategy) = self.ranking.as_ref().map(Ranking::strategy) else {
+            return;
+        };
+        let kept = self.ranked(strategy, index);
+        self.ranking = None;
+        assert_eq!(kept, self.ranked(strategy, index));
+    }
+
+    #[cfg(test)]
+    fn ranked(&mut self, strategy: Strategy, index: &mut NodeIndex) -> Option<Content> {
+        self.rank(strategy, index);
+        self.ranking.as_ref().map(Ranking::content)
+    }
+
+    /// Where the node at a place is filed, if it has room.
+    fn file(&self, place: Place, strategy: Strategy, index: &NodeIndex) -> Option<Filed> {
+        if !self.fits(place) {
+            return None;
+        }
+        let entry = index.entry(place);
+        let node = entry.node.as_deref()?;
+        if filter::check_room(&self.asked, node, &entry.account).is_some() {
+            return None;
+        }
+        let weight = || entry.account.weight(&self.asked, node);
+        Some(Filed {
+            leaf: self.leaf(place)?,
+            misses: self.misses.get(place as usize).copied().unwrap_or(0),
+            order: order(strategy, (0, entry.account.active), weight, || 0),
+            place,
+        })
     }
 
     fn check(&self, entry: &Entry) -> Verdict {
@@ -181,7 +264,23 @@ impl Class {
             };
             self.misses = index.entries().map(|(_, entry)| missed(entry)).collect();
         }
+        if !self.asked.spread.is_empty() {
+            self.leaves = index
+                .entries()
+                .map(|(_, entry)| self.leaf_of(entry))
+                .collect();
+        }
         self.known = true;
+    }
+
+    /// The branch that a node belongs to.
+    fn leaf_of(&mut self, entry: &Entry) -> LeafId {
+        let Some(node) = &entry.node else {
+            return NO_LEAF;
+        };
+        let next = LeafId::try_from(self.paths.len()).unwrap_or(NO_LEAF);
+        let path = path(&self.asked.spread, node);
+        *self.paths.entry(path).or_insert(next)
     }
 
     fn learn(&mut self, place: Place, entry: &Entry) {
@@ -196,6 +295,11 @@ impl Class {
                 .resize(self.verdicts.len().max(self.misses.len()), 0);
             let node = entry.node.as_ref();
             self.misses[at] = node.map_or(0, |n| self.constraints.misses(n));
+        }
+        if !self.asked.spread.is_empty() {
+            let leaf = self.leaf_of(entry);
+            self.leaves.resize(self.verdicts.len(), NO_LEAF);
+            self.leaves[at] = leaf;
         }
         match (verdict == Verdict::Fits, self.fitting.binary_search(&place)) {
             (true, Err(before)) => self.fitting.insert(before, place),
@@ -254,6 +358,10 @@ impl Classes {
         }
         class.waiting = None;
         self.idle.push(id);
+        let ranked = self.idle.iter().rev().nth(IDLE_RANKINGS_MAX);
+        if let Some(class) = ranked.and_then(|id| self.classes.get_mut(id)) {
+            class.ranking = None;
+        }
         if self.idle.len() > IDLE_CLASSES_MAX {
             let oldest = self.idle.remove(0);
             self.bound.remove(&oldest);
@@ -298,6 +406,12 @@ impl Classes {
             class.bonds.learn(view);
         }
         Some(class)
+    }
+
+    /// Every class that is kept.
+    #[cfg(test)]
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Class> {
+        self.classes.values_mut()
     }
 
     /// A class that is kept.

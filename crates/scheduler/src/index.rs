@@ -3,7 +3,7 @@
 //! Every update costs what changed, not what there is. The index only follows: it never decides,
 //! and what it holds is a function of the nodes and tasks it was told of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use types::{Node, NodeId, ServiceId, Task};
@@ -18,6 +18,9 @@ pub(crate) type Place = u32;
 /// The service that tasks are counted under; tasks without one are counted together.
 pub(crate) type ServiceKey = Option<ServiceId>;
 
+/// Changes that are remembered at least; otherwise as many as there are nodes.
+const LOG_MIN: usize = 1_000;
+
 /// A node and what its tasks take.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -29,11 +32,19 @@ pub(crate) struct Entry {
     pub(crate) account: Account,
     /// Images that it says it holds.
     images: Vec<String>,
-    /// The load it is filed under in the order by load.
-    filed: Option<u32>,
-    /// Whether it may be filed under another load than it has.
-    moved: bool,
+    /// Where the log names it last.
+    logged: u64,
     dirty: bool,
+}
+
+/// Places in the order in which they changed, for those who keep an order of nodes.
+#[derive(Debug)]
+struct Log {
+    /// Position of the first place that is kept.
+    first: u64,
+    places: VecDeque<Place>,
+    /// The furthest that anybody has read. What is named from there on is not named again.
+    read: u64,
 }
 
 /// Nodes with what their tasks take.
@@ -42,8 +53,7 @@ pub(crate) struct NodeIndex {
     places: BTreeMap<NodeId, Place>,
     entries: Vec<Entry>,
     vacant: Vec<Place>,
-    by_load: BTreeSet<(u32, Place)>,
-    moved: Vec<Place>,
+    log: Log,
     services: BTreeMap<ServiceKey, BTreeMap<Place, u32>>,
     holders: BTreeMap<String, Arc<BTreeSet<Place>>>,
     dirty: Vec<Place>,
@@ -65,30 +75,17 @@ impl NodeIndex {
         (0..).zip(&self.entries)
     }
 
-    /// Files nodes under the loads they have now.
-    ///
-    /// Done when the order is asked for and not at each charge: what one plan charges and takes
-    /// back, and the many tasks of a large group, then cost the order nothing.
-    pub(crate) fn sort_by_load(&mut self) {
-        for place in std::mem::take(&mut self.moved) {
-            let entry = &mut self.entries[place as usize];
-            entry.moved = false;
-            let load = entry.node.as_ref().map(|_| entry.account.active);
-            if entry.filed == load {
-                continue;
-            }
-            if let Some(old) = entry.filed {
-                self.by_load.remove(&(old, place));
-            }
-            entry.filed = load;
-            self.by_load.extend(load.map(|new| (new, place)));
-        }
+    /// Places that changed from a position of the log on; `None` if it does not reach back there.
+    pub(crate) fn changed_since(&self, position: u64) -> Option<Vec<Place>> {
+        let skip = position.checked_sub(self.log.first)?;
+        let skip = usize::try_from(skip).ok()?;
+        Some(self.log.places.iter().skip(skip).copied().collect())
     }
 
-    /// Places of nodes with their active tasks, fewest first, as of the last
-    /// [`NodeIndex::sort_by_load`].
-    pub(crate) fn by_load(&self) -> impl Iterator<Item = (u32, Place)> {
-        self.by_load.iter().copied()
+    /// Takes note that the log has been read, and returns the position that it goes on from.
+    pub(crate) fn read_changes(&mut self) -> u64 {
+        self.log.read = self.log.end();
+        self.log.read
     }
 
     /// Places of nodes that say they hold an image, if there are any.
@@ -172,11 +169,13 @@ impl NodeIndex {
     /// change of the node: nobody is woken by it.
     pub(crate) fn set_aside(&mut self, place: Place, load: &Load) {
         self.entries[place as usize].account.add(load);
+        self.write_down(place);
     }
 
     /// Takes back what was set aside.
     pub(crate) fn take_back(&mut self, place: Place, load: &Load) {
         self.entries[place as usize].account.remove(load);
+        self.write_down(place);
     }
 
     /// Places where something changed since the last call.
@@ -197,8 +196,7 @@ impl NodeIndex {
             node: None,
             account: Account::default(),
             images: Vec::new(),
-            filed: None,
-            moved: false,
+            logged: 0,
             dirty: false,
         };
         let place = match self.vacant.pop() {
@@ -265,9 +263,39 @@ impl NodeIndex {
             entry.dirty = true;
             self.dirty.push(place);
         }
-        if !entry.moved {
-            entry.moved = true;
-            self.moved.push(place);
+        self.write_down(place);
+    }
+
+    /// Has those who keep an order of nodes file a place anew.
+    fn write_down(&mut self, place: Place) {
+        let entry = &mut self.entries[place as usize];
+        if entry.logged >= self.log.read {
+            return;
+        }
+        entry.logged = self.log.end();
+        self.log.places.push_back(place);
+        if self.log.places.len() > LOG_MIN.max(self.entries.len()) {
+            // Who is that far behind is better off with a look at every node.
+            let half = self.log.places.len() / 2;
+            self.log.places.drain(..half);
+            self.log.first += half as u64;
+        }
+    }
+}
+
+impl Log {
+    fn end(&self) -> u64 {
+        self.first + self.places.len() as u64
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            first: 1,
+            places: VecDeque::new(),
+            // Nobody keeps an order yet, so that nothing needs to be written down.
+            read: 0,
         }
     }
 }

@@ -22,6 +22,7 @@ mod images;
 mod index;
 mod preempt;
 mod queue;
+mod ranking;
 pub mod rebalance;
 mod requirements;
 mod scheduler;

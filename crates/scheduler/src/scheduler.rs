@@ -154,8 +154,14 @@ impl Scheduler {
 
     #[cfg(test)]
     pub(crate) fn index(&mut self) -> &NodeIndex {
-        self.index.sort_by_load();
         &self.index
+    }
+
+    #[cfg(test)]
+    pub(crate) fn assert_rankings_are_right(&mut self) {
+        for class in self.classes.iter_mut() {
+            class.assert_ranking_is_right(&mut self.index);
+        }
     }
 
     #[cfg(test)]
@@ -183,7 +189,11 @@ impl Scheduler {
     fn node_changed(&mut self, diff: &Diff<Node>) {
         let place = match &diff.new {
             Some(node) => Some(self.index.set_node(node)),
-            None => self.index.remove_node(diff.latest().id),
+            None => {
+                // Another node may take its place in the index before the next plan.
+                self.queue.set_unchecked(diff.latest().id);
+                self.index.remove_node(diff.latest().id)
+            }
         };
         if let Some(place) = place {
             self.classes.node_changed(place, self.index.entry(place));
@@ -526,7 +536,7 @@ impl Scheduler {
         let Some(class) = self.classes.known(key.class, &self.index, run.view) else {
             return 0;
         };
-        let search = Search {
+        let mut search = Search {
             view: run.view,
             key,
             failed: self.failures.of(key.spec()),

@@ -193,13 +193,7 @@ fn assert_index_equals_a_fresh_one(world: &mut World) {
         };
         assert_eq!(by_node(have), by_node(want));
     }
-    let loads = |index: &NodeIndex| -> Vec<u32> {
-        index
-            .by_load()
-            .map(|(_, p)| index.entry(p).account.active)
-            .collect()
-    };
-    assert_eq!(loads(have), loads(want));
+    world.scheduler.assert_rankings_are_right();
 }
 
 proptest! {

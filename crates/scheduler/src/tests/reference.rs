@@ -274,14 +274,19 @@ fn branches(
         .collect()
 }
 
-/// Where each waiting task goes, the most urgent services first, each task in turn.
-fn naive(state: &State) -> BTreeMap<TaskId, NodeId> {
+fn placed(state: &State) -> Placed<'_> {
     let mut placed = Placed::default();
     for task in state.tasks().iter().filter(|t| t.is_active()) {
         placed
             .tasks
             .extend(task.node_id.map(|node| (node, task.as_ref())));
     }
+    placed
+}
+
+/// Where each waiting task goes, the most urgent services first, each task in turn.
+fn naive(state: &State) -> BTreeMap<TaskId, NodeId> {
+    let mut placed = placed(state);
     let mut waiting: Vec<&Arc<Task>> = state.tasks().unplaced().collect();
     waiting.sort_by_key(|t| (Reverse(t.service_spec.options.priority), t.service_id, t.id));
     let mut found = BTreeMap::new();
@@ -305,6 +310,99 @@ fn naive(state: &State) -> BTreeMap<TaskId, NodeId> {
     found
 }
 
+/// Checks where tasks went against a naive scheduler.
+type Check = fn(&World, &State, &[TaskId]) -> Result<(), TestCaseError>;
+
+/// Tasks by service, wave by wave.
+fn waves() -> impl Strategy<Value = Vec<Vec<(usize, u64)>>> {
+    let wave = prop::collection::vec((0usize..4, 1u64..6), 1..4);
+    prop::collection::vec(wave, 1..4)
+}
+
+/// Has waves of tasks of some services placed, with some that end in between.
+fn follow(
+    count: u64,
+    services: &[Asked],
+    waves: Vec<Vec<(usize, u64)>>,
+    ends: &[usize],
+    check: Check,
+) -> Result<(), TestCaseError> {
+    let mut world = World::with(nodes(count));
+    for (n, asked) in (1..).zip(services) {
+        world.create(service(n, |spec| declare(spec, asked)));
+    }
+    for wave in waves {
+        for (service, count) in wave {
+            world.pending((service % services.len()) as u64 + 1, count);
+        }
+        let before = world.state.clone();
+        let waiting: Vec<TaskId> = before.tasks().unplaced().map(|t| t.id).collect();
+        world.step();
+        check(&world, &before, &waiting)?;
+        for end in ends {
+            let placed: Vec<TaskId> = world
+                .state
+                .tasks()
+                .iter()
+                .filter(|t| t.is_active())
+                .map(|t| t.id)
+                .collect();
+            if let Some(at) = end.checked_rem(placed.len()) {
+                world.report(placed[at], TaskState::Complete);
+            }
+        }
+    }
+    world.scheduler.assert_rankings_are_right();
+    Ok(())
+}
+
+fn went_where_the_naive_one_puts_them(
+    world: &World,
+    before: &State,
+    waiting: &[TaskId],
+) -> Result<(), TestCaseError> {
+    let want = naive(before);
+    for id in waiting {
+        let have = world.task(*id).node_id;
+        let service = &world.task(*id).service_annotations().name;
+        prop_assert_eq!(have, want.get(id).copied(), "{}", service);
+    }
+    Ok(())
+}
+
+/// Draws aside, a task goes to a branch with fewest tasks and to a node there for which fewest
+/// soft expressions fail.
+fn drew_among_the_best(
+    world: &World,
+    before: &State,
+    waiting: &[TaskId],
+) -> Result<(), TestCaseError> {
+    let mut placed = placed(before);
+    let mut waiting: Vec<&Arc<Task>> = waiting
+        .iter()
+        .filter_map(|id| before.tasks().get(*id))
+        .collect();
+    waiting.sort_by_key(|t| (Reverse(t.service_spec.options.priority), t.service_id, t.id));
+    for task in waiting {
+        let fitting = before.nodes().iter();
+        let fitting = fitting.filter(|n| fits(before, &placed, task, n));
+        let grade = |n: &types::Node| {
+            let branches = branches(before, &placed, task, n).into_iter();
+            let counts: Vec<_> = branches.collect();
+            (counts, rank(before, &placed, task, n).0)
+        };
+        let best = fitting.map(|n| grade(n)).min();
+        let node = world.task(task.id).node_id;
+        let node = node.and_then(|id| before.nodes().get(id));
+        if let Some(node) = node {
+            prop_assert!(fits(before, &placed, task, node));
+        }
+        prop_assert_eq!(node.map(|n| grade(n)), best);
+        placed.tasks.extend(node.map(|n| (n.id, task.as_ref())));
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
@@ -312,35 +410,36 @@ proptest! {
     fn tasks_go_where_a_naive_scheduler_puts_them(
         count in 1u64..24,
         services in prop::collection::vec(asked(), 1..4),
-        waves in prop::collection::vec(
-            prop::collection::vec((0usize..4, 1u64..6), 1..4),
-            1..4,
-        ),
+        waves in waves(),
         ends in prop::collection::vec(any::<usize>(), 0..6),
     ) {
-        let mut world = World::with(nodes(count));
-        for (n, asked) in (1..).zip(&services) {
-            world.create(service(n, |spec| declare(spec, asked)));
-        }
-        for wave in waves {
-            for (service, count) in wave {
-                world.pending((service % services.len()) as u64 + 1, count);
-            }
-            let want = naive(&world.state);
-            let waiting: Vec<TaskId> = world.state.tasks().unplaced().map(|t| t.id).collect();
-            world.step();
-            for id in waiting {
-                let have = world.task(id).node_id;
-                let service = &world.task(id).service_annotations().name;
-                prop_assert_eq!(have, want.get(&id).copied(), "{}", service);
-            }
-            for end in &ends {
-                let placed: Vec<TaskId> = world.state.tasks().iter()
-                    .filter(|t| t.is_active()).map(|t| t.id).collect();
-                if let Some(at) = end.checked_rem(placed.len()) {
-                    world.report(placed[at], TaskState::Complete);
-                }
-            }
-        }
+        follow(count, &services, waves, &ends, went_where_the_naive_one_puts_them)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// So many nodes that few tasks are placed by the order kept, not by a look at each node.
+    #[test]
+    fn few_tasks_among_many_nodes_go_where_a_naive_scheduler_puts_them(
+        count in 40u64..90,
+        services in prop::collection::vec(asked(), 1..4),
+        waves in waves(),
+        ends in prop::collection::vec(any::<usize>(), 0..6),
+    ) {
+        follow(count, &services, waves, &ends, went_where_the_naive_one_puts_them)?;
+    }
+
+    #[test]
+    fn tasks_placed_by_draw_go_to_one_of_the_best_nodes(
+        count in 1u64..60,
+        services in prop::collection::vec(asked(), 1..4),
+        waves in waves(),
+        ends in prop::collection::vec(any::<usize>(), 0..6),
+    ) {
+        let drawn = |asked: Asked| Asked { ranking: Ranking::Random, ..asked };
+        let services: Vec<Asked> = services.into_iter().map(drawn).collect();
+        follow(count, &services, waves, &ends, drew_among_the_best)?;
     }
 }

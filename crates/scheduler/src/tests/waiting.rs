@@ -47,6 +47,23 @@ fn a_waiting_task_is_placed_when_room_appears_and_its_reason_goes() {
 }
 
 #[test]
+fn a_task_made_for_a_node_that_went_is_told_so_though_another_took_its_place() {
+    let mut world = World::with([node(1)]);
+    world.edit_node(1, |n| n.spec.availability = Availability::Pause);
+    world.create(service(1, |_| {}));
+    let task = world.pending_on(1, Some(node_id(1)));
+    world.settle();
+    world.act([Action::Remove(Key::Node(node_id(1)))]);
+    world.create(node(2));
+    world.settle();
+    assert!(
+        world.err(task).contains("does not exist"),
+        "{}",
+        world.err(task)
+    );
+}
+
+#[test]
 fn a_changed_label_lets_a_waiting_task_in() {
     let mut world = World::with([node(1)]);
     world.create(service(1, |s| {
