@@ -3,7 +3,8 @@
 //! Two ways to the same answer: a few tasks look at nodes in the order that is kept for their
 //! class and stop as soon as there are enough; many tasks look at every node that passes the rules
 //! about itself, once. Nodes that the group sees differently than its class (those with tasks of
-//! the service, or of services that affinities name) are looked at apart.
+//! the service, or of services that affinities name) are looked at apart; where they are many, a
+//! group that comes back has an order of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +19,8 @@ use crate::failures::penalty;
 use crate::filter;
 use crate::index::{NodeIndex, Place};
 use crate::queue::GroupKey;
-use crate::ranking::{Filed, LeafId};
+use crate::ranking::{Filed, LeafId, Ranking};
+use crate::regulars::Regulars;
 use crate::requirements::Load;
 use crate::spread::{Candidate, Leaf, Order, Rank, Tree, order};
 
@@ -40,6 +42,8 @@ pub(crate) struct Search<'a> {
     pub(crate) key: GroupKey,
     /// What its tasks ask.
     pub(crate) class: &'a mut Class,
+    /// Orders of nodes of groups that come back.
+    pub(crate) regulars: &'a mut Regulars,
     /// Recent failures of its spec, by node.
     pub(crate) failed: Option<&'a BTreeMap<NodeId, u32>>,
     /// How nodes are ranked.
@@ -153,46 +157,39 @@ impl Search<'_> {
         node.map_or_else(Vec::new, |n| entry.account.claim(&self.class.asked, n))
     }
 
-    /// The nodes seen apart, and of each branch as many of the best others as there are tasks: no
-    /// task can rank any further node first. Nodes that are ranked last because tasks failed there
-    /// come on top. `None` if every node had better be looked at.
+    /// Of each branch as many of the best nodes as there are tasks, besides those that are looked
+    /// at anyway: no task can rank any further node first. Nodes that are ranked last because
+    /// tasks failed there come on top. `None` if every node had better be looked at.
     fn first_ranked(&mut self, index: &mut NodeIndex, tasks: usize) -> Option<Vec<Candidate>> {
-        let apart = self.apart(index, tasks)?;
-        let mut found: Vec<Candidate> = apart
-            .iter()
-            .filter(|place| self.class.fits(**place))
-            .filter_map(|place| self.candidate(index, *place))
-            .collect();
-        if self.class.bonds.bind() {
-            return Some(found);
+        let looks = tasks.saturating_mul(self.class.leaf_count() as usize);
+        let left = (self.class.fitting().len() / ORDERED_LOOK_COST).checked_sub(looks + 1)?;
+        match self.apart(index, tasks, left) {
+            Some(apart) if self.class.bonds.bind() => Some(self.looked_at(index, &apart)),
+            Some(apart) => {
+                self.class.rank(self.strategy, index);
+                self.by_ranking(index, self.class.ranking()?, tasks, &apart)
+            }
+            None => {
+                let mut ranking = self.regulars.take(self.key, index, left)?;
+                Ranking::follow(&mut ranking, self.strategy, index, |place, index| {
+                    self.file(index, place)
+                });
+                let ranking = ranking?;
+                let apart = self.few_holders(tasks).cloned().unwrap_or_default();
+                let found = self.by_ranking(index, &ranking, tasks, &apart);
+                self.regulars.put(self.key, ranking, index);
+                found
+            }
         }
-        self.class.rank(self.strategy, index);
-        let ranking = self.class.ranking()?;
-        let by_image = self.holders.is_some() && self.few_holders(tasks).is_none();
-        let mut entropy = SeededEntropy::new(self.seed);
-        for leaf in 0..self.class.leaf_count() {
-            let more = match self.strategy {
-                Strategy::Random => {
-                    self.drawn(index, ranking.lists(leaf), tasks, &apart, &mut entropy)?
-                }
-                Strategy::Spread | Strategy::Binpack => {
-                    let enough = Enough::new(tasks, by_image);
-                    self.sorted(index, ranking.sorted(leaf), enough, &apart)
-                }
-            };
-            found.extend(more);
-        }
-        Some(found)
     }
 
-    /// Nodes whose rank for the group is another than for its class; `None` if they and the tasks
-    /// are so many that every node had better be looked at.
-    fn apart(&self, index: &NodeIndex, tasks: usize) -> Option<BTreeSet<Place>> {
-        let looks = tasks.saturating_mul(self.class.leaf_count() as usize);
-        let mut left = (self.class.fitting().len() / ORDERED_LOOK_COST).checked_sub(looks + 1)?;
+    /// Nodes whose rank for the group is another than for its class; `None` if they are more than
+    /// `most`, or not known.
+    fn apart(&self, index: &NodeIndex, tasks: usize, most: usize) -> Option<BTreeSet<Place>> {
         let own = self.strategy == Strategy::Spread || self.class.asked.max_replicas > 0;
         let own = own.then_some(self.key.service);
         let named = self.class.bonds.services()?.map(Some);
+        let mut left = most;
         let mut apart = BTreeSet::new();
         for service in own.into_iter().chain(named) {
             let places = index.service(service);
@@ -203,6 +200,58 @@ impl Search<'_> {
             apart.extend(holders.iter());
         }
         Some(apart)
+    }
+
+    /// Where the group files the node at a place, if it takes a task.
+    fn file(&self, index: &NodeIndex, place: Place) -> Option<Filed> {
+        if !self.class.fits(place) {
+            return None;
+        }
+        let (rank, _) = self.candidate(index, place)?;
+        let order = match self.strategy {
+            Strategy::Random => (0, 0),
+            Strategy::Spread | Strategy::Binpack => rank.order,
+        };
+        Some(Filed {
+            leaf: self.class.leaf(place)?,
+            misses: u8::try_from(rank.misses).unwrap_or(u8::MAX),
+            order,
+            place,
+        })
+    }
+
+    /// Nodes that can take a task, of those that are looked at whatever their rank.
+    fn looked_at(&self, index: &NodeIndex, apart: &BTreeSet<Place>) -> Vec<Candidate> {
+        let fitting = apart.iter().filter(|place| self.class.fits(**place));
+        fitting
+            .filter_map(|place| self.candidate(index, *place))
+            .collect()
+    }
+
+    /// The nodes apart, and the best of the others in each branch; `None` if draws find too few.
+    fn by_ranking(
+        &self,
+        index: &NodeIndex,
+        ranking: &Ranking,
+        tasks: usize,
+        apart: &BTreeSet<Place>,
+    ) -> Option<Vec<Candidate>> {
+        let mut found = self.looked_at(index, apart);
+        let by_image = self.holders.is_some() && self.few_holders(tasks).is_none();
+        let mut entropy = SeededEntropy::new(self.seed);
+        for leaf in 0..self.class.leaf_count() {
+            let more = match self.strategy {
+                Strategy::Random => {
+                    self.drawn(index, ranking.lists(leaf), tasks, apart, &mut entropy)?
+                }
+                Strategy::Spread | Strategy::Binpack => {
+                    let enough = Enough::new(tasks, by_image);
+                    self.sorted(index, ranking.sorted(leaf), enough, apart)
+                }
+            };
+            found.extend(more);
+        }
+        Some(found)
     }
 
     /// Nodes that hold the image, if they are few.

@@ -426,22 +426,17 @@ impl Classes {
         }
     }
 
-    /// A service changed, appeared or went. Returns the groups that wait for what it decides.
-    pub(crate) fn service_changed(
-        &mut self,
-        id: ServiceId,
-        new: Option<&Service>,
-    ) -> Vec<GroupKey> {
-        let mut stirred = Vec::new();
-        for class in &self.bound {
-            let class = self.classes.get_mut(class).filter(|c| c.known);
-            let Some(class) = class else { continue };
-            if class.bonds.follow(id, new) {
-                let waiting = class.waiting.iter().flat_map(|w| &w.groups);
-                stirred.extend(waiting.copied());
+    /// A service changed, appeared or went. Returns the classes whose affinities name other
+    /// services now.
+    pub(crate) fn service_changed(&mut self, id: ServiceId, new: Option<&Service>) -> Vec<ClassId> {
+        let mut moved = Vec::new();
+        for class_id in &self.bound {
+            let class = self.classes.get_mut(class_id).filter(|c| c.known);
+            if class.is_some_and(|c| c.bonds.follow(id, new)) {
+                moved.push(*class_id);
             }
         }
-        stirred
+        moved
     }
 
     /// Classes with hard affinities to single tasks.

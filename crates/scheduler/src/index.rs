@@ -71,8 +71,9 @@ impl NodeIndex {
     }
 
     /// All entries in the order of their places, vacant ones too.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (Place, &Entry)> {
-        (0..).zip(&self.entries)
+    pub(crate) fn entries(&self) -> impl ExactSizeIterator<Item = (Place, &Entry)> {
+        let entries = self.entries.iter().enumerate();
+        entries.map(|(at, entry)| (place_at(at), entry))
     }
 
     /// Places that changed from a position of the log on; `None` if it does not reach back there.
@@ -80,6 +81,12 @@ impl NodeIndex {
         let skip = position.checked_sub(self.log.first)?;
         let skip = usize::try_from(skip).ok()?;
         Some(self.log.places.iter().skip(skip).copied().collect())
+    }
+
+    /// How many those are.
+    pub(crate) fn changes_since(&self, position: u64) -> Option<usize> {
+        let reaches = position >= self.log.first;
+        reaches.then(|| usize::try_from(self.log.end() - position).unwrap_or(usize::MAX))
     }
 
     /// Takes note that the log has been read, and returns the position that it goes on from.
@@ -209,7 +216,7 @@ impl NodeIndex {
             }
             None => {
                 self.entries.push(entry);
-                Place::try_from(self.entries.len() - 1).expect("nodes are far fewer than 2^32")
+                place_at(self.entries.len() - 1)
             }
         };
         self.places.insert(id, place);
@@ -298,6 +305,10 @@ impl Default for Log {
             read: 0,
         }
     }
+}
+
+fn place_at(at: usize) -> Place {
+    Place::try_from(at).expect("nodes are far fewer than 2^32")
 }
 
 /// The node that a task occupies.

@@ -24,6 +24,7 @@ mod preempt;
 mod queue;
 mod ranking;
 pub mod rebalance;
+mod regulars;
 mod requirements;
 mod scheduler;
 mod simulate;

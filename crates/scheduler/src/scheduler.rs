@@ -24,6 +24,7 @@ use crate::images;
 use crate::index::{NodeIndex, Place, ServiceKey, occupied};
 use crate::preempt::{Promise, Quest, ROOMS_PER_PLAN_MAX, WAITS};
 use crate::queue::{GroupKey, Queue, Urgency};
+use crate::regulars::Regulars;
 use crate::requirements::{Load, Requirements, displaceable};
 
 /// Steps of one plan. Enough that the cost of a log append vanishes in it, few enough that other
@@ -39,6 +40,7 @@ pub const TEXT_INTERVAL: Duration = Duration::from_secs(2);
 pub struct Scheduler {
     index: NodeIndex,
     classes: Classes,
+    regulars: Regulars,
     queue: Queue,
     failures: Failures,
     /// Classes in which groups wait because nothing fits.
@@ -80,6 +82,7 @@ impl Scheduler {
         let mut scheduler = Self {
             index: NodeIndex::default(),
             classes: Classes::default(),
+            regulars: Regulars::default(),
             queue: Queue::default(),
             failures: Failures::default(),
             waiting: BTreeSet::new(),
@@ -105,10 +108,13 @@ impl Scheduler {
             Change::Node(diff) => self.node_changed(diff),
             Change::Service(diff) => {
                 let id = diff.latest().id;
-                let stirred = self.classes.service_changed(id, diff.new.as_deref());
-                stirred
-                    .into_iter()
-                    .for_each(|key| self.queue.set_ready(key));
+                for class in self.classes.service_changed(id, diff.new.as_deref()) {
+                    self.regulars.forget(class);
+                    let class = self.classes.get_mut(class);
+                    let waiting = class.and_then(|c| c.waiting.as_ref());
+                    let groups = waiting.iter().flat_map(|w| &w.groups);
+                    groups.for_each(|key| self.queue.set_ready(*key));
+                }
             }
             _ => {}
         }
@@ -542,6 +548,7 @@ impl Scheduler {
             failed: self.failures.of(key.spec()),
             strategy: class.asked.strategy.unwrap_or(run.options.strategy),
             class,
+            regulars: &mut self.regulars,
             seed: seed_of(tasks.first()),
             holders: holders(key, tasks.first(), &self.index, run.view),
         };

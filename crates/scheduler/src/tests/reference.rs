@@ -443,3 +443,41 @@ proptest! {
         follow(count, &services, waves, &ends, drew_among_the_best)?;
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Groups that come back have an order of nodes of their own, which follows what changes.
+    #[test]
+    fn a_service_that_runs_everywhere_has_tasks_replaced_where_a_naive_scheduler_puts_them(
+        count in 12u64..40,
+        services in prop::collection::vec(asked(), 1..3),
+        rounds in prop::collection::vec((any::<usize>(), 0u64..40, 0usize..3), 6..14),
+    ) {
+        let mut world = World::with(nodes(count));
+        for (n, asked) in (1..).zip(&services) {
+            world.create(service(n, |spec| declare(spec, asked)));
+            world.pending(n, count);
+        }
+        world.settle();
+        for (end, node, zone) in rounds {
+            let placed: Vec<TaskId> = world.state.tasks().iter()
+                .filter(|t| t.is_active() && t.node_id.is_some()).map(|t| t.id).collect();
+            if let Some(at) = end.checked_rem(placed.len()) {
+                world.report(placed[at], TaskState::Complete);
+            }
+            if node > 0 && node <= count {
+                let zone = ["a", "b", "c"][zone].to_owned();
+                world.edit_node(node, |n| {
+                    n.spec.annotations.labels.insert("zone".into(), zone);
+                });
+            }
+            world.pending((end % services.len()) as u64 + 1, 1);
+            let before = world.state.clone();
+            let waiting: Vec<TaskId> = before.tasks().unplaced().map(|t| t.id).collect();
+            world.step();
+            went_where_the_naive_one_puts_them(&world, &before, &waiting)?;
+        }
+        world.scheduler.assert_rankings_are_right();
+    }
+}
