@@ -17,6 +17,14 @@ pub fn now() -> Timestamp {
     Timestamp(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
 }
 
+/// Waits for a moment, or for ever if there is none.
+pub async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A clock that starts at a moment and never jumps.
 #[derive(Debug, Clone, Copy)]
 pub struct Steady {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consensus::{Membership, RaftId, Role};
-use replica::{Handle, ProposeError, Status};
+use replica::{Handle, ProposeError, Status, Threads};
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -51,6 +51,8 @@ pub struct Leader {
     pub logs: LogBroker,
     /// Makes the stages of the pipeline.
     pub stages: Arc<pipeline::MakeStages>,
+    /// Where the pipeline works.
+    pub threads: Threads,
     /// This node.
     pub own: NodeId,
     /// What the very first leader of a cluster creates.
@@ -162,11 +164,13 @@ impl Leader {
         proposals: mpsc::Sender<Proposal>,
     ) {
         let (ledger, make) = (self.ledger.clone(), self.stages.clone());
+        let plan = async move { pipeline::run(&ledger, reign, &*make, &proposals).await };
+        let threads = self.threads;
         parts.spawn(async move {
-            on_a_thread("pipeline", move || {
-                pipeline::run(&ledger, reign, &*make, &proposals);
-            })
-            .await;
+            match threads {
+                Threads::Own => on_a_thread("pipeline", plan).await,
+                Threads::Callers => plan.await,
+            }
             "pipeline"
         });
         // Calls are taken from now on, so that an agent that comes early is not turned away.
@@ -197,13 +201,11 @@ impl Leader {
 
 /// Does work on a thread of its own and waits for its end. The runtime's threads for blocking work
 /// are for what is over soon; this lasts as long as a reign.
-async fn on_a_thread(name: &str, work: impl FnOnce() + Send + 'static) {
+async fn on_a_thread(name: &str, work: impl Future<Output = ()> + Send + 'static) {
     let (done, ended) = oneshot::channel::<()>();
     let runtime = Runtime::current();
     let body = move || {
-        // The work goes by the runtime's clock.
-        let _context = runtime.enter();
-        work();
+        runtime.block_on(work);
         drop(done);
     };
     match std::thread::Builder::new()

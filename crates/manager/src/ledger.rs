@@ -7,9 +7,8 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -17,8 +16,7 @@ use store::{
     Action, Commit, Commitment, Draft, History, Plan, Resume, Speculative, State, Step, Transaction,
 };
 use tokio::runtime::Handle;
-use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::sync::{Notify, watch};
 use types::Timestamp;
 
 use crate::clock::Steady;
@@ -35,9 +33,6 @@ const IN_FLIGHT_MAX: usize = 4_096;
 
 /// Bytes in flight before writers wait: half of what the log takes before it refuses.
 const IN_FLIGHT_BYTES_MAX: usize = 16 << 20;
-
-/// A wait for a moment looks at the clock this often: a simulated one may run faster than waiting.
-const LOOK_PERIOD: Duration = Duration::from_millis(250);
 
 /// Actions in one transaction of a plan: keeps most log entries well under a megabyte.
 const PLAN_ACTIONS_MAX: usize = 5_000;
@@ -187,10 +182,9 @@ pub struct Ledger {
     feed: Mutex<History>,
     leading: Mutex<Option<Leading>>,
     /// The head moved, or a reign began or ended.
-    moved: Condvar,
+    moved: Notify,
     /// Something in flight was committed, or a reign ended.
-    drained: Condvar,
-    room: tokio::sync::Notify,
+    room: Notify,
     refused: watch::Sender<Option<(Reign, String)>>,
     log: Box<dyn Log>,
     encode: fn(&Transaction) -> Bytes,
@@ -205,9 +199,8 @@ impl Ledger {
             committed_version: watch::Sender::new(version),
             feed: Mutex::new(History::new(version, HISTORY_CHANGES_MAX)),
             leading: Mutex::new(None),
-            moved: Condvar::new(),
-            drained: Condvar::new(),
-            room: tokio::sync::Notify::new(),
+            moved: Notify::new(),
+            room: Notify::new(),
             refused: watch::Sender::new(None),
             log,
             encode,
@@ -255,14 +248,13 @@ impl Ledger {
             sizes: VecDeque::new(),
             bytes: 0,
         });
-        self.moved.notify_all();
+        self.moved.notify_waiters();
     }
 
     /// Ends leadership; what is in flight is forgotten here, whether it commits or not.
     pub fn follow(&self) {
         *self.leading() = None;
-        self.moved.notify_all();
-        self.drained.notify_all();
+        self.moved.notify_waiters();
         self.room.notify_waiters();
     }
 
@@ -376,7 +368,7 @@ impl Ledger {
         leading.bytes += bytes;
         let reign = leading.reign;
         let outcome = self.log.propose(reign, data);
-        self.moved.notify_all();
+        self.moved.notify_waiters();
         let refused = self.refused.clone();
         Ok(Box::pin(Followed(Some(Box::pin(async move {
             let outcome = outcome.await;
@@ -485,42 +477,37 @@ impl Ledger {
         dropped
     }
 
-    /// Waits until the head of a reign is newer than `seen` or the deadline has passed, then
-    /// returns the head and what led to it; `None` if the reign is over.
-    pub fn head_after(&self, reign: Reign, seen: u64, deadline: Option<Instant>) -> Option<Head> {
-        let mut guard = self.leading();
-        loop {
-            let leading = guard.as_ref().filter(|l| l.reign == reign)?;
-            let timed_out = deadline.is_some_and(|d| Instant::now() >= d);
-            if leading.view.head().version() > seen || timed_out {
-                let state = leading.view.head().clone();
-                return Some(Head {
-                    state,
-                    clock: leading.clock,
-                    news: leading.feed.after(seen, usize::MAX),
-                });
-            }
-            guard = match deadline {
-                None => self.moved.wait(guard).unwrap_or_else(|e| e.into_inner()),
-                Some(d) => {
-                    let span = d.saturating_duration_since(Instant::now()).min(LOOK_PERIOD);
-                    let waited = self
-                        .moved
-                        .wait_timeout(guard, span.max(Duration::from_micros(1)));
-                    waited.unwrap_or_else(|e| e.into_inner()).0
-                }
-            };
-        }
+    /// The head of a reign, and what led to it since version `seen`; `None` if the reign is over.
+    pub fn head(&self, reign: Reign, seen: u64) -> Option<Head> {
+        let guard = self.leading();
+        let leading = guard.as_ref().filter(|l| l.reign == reign)?;
+        Some(Head {
+            state: leading.view.head().clone(),
+            clock: leading.clock,
+            news: leading.feed.after(seen, usize::MAX),
+        })
+    }
+
+    /// Waits until the head of a reign is newer than `seen`, or the reign is over.
+    pub async fn head_moved(&self, reign: Reign, seen: u64) {
+        self.wait(&self.moved, reign, |l| l.view.head().version() > seen)
+            .await;
     }
 
     /// Waits until fewer than half the allowed transactions are in flight, or the reign is over.
-    pub fn wait_until_roomy(&self, reign: Reign) {
-        let mut guard = self.leading();
-        while guard
-            .as_ref()
-            .is_some_and(|l| l.reign == reign && l.is_filled(2))
-        {
-            guard = self.drained.wait(guard).unwrap_or_else(|e| e.into_inner());
+    pub async fn is_roomy(&self, reign: Reign) {
+        self.wait(&self.room, reign, |l| !l.is_filled(2)).await;
+    }
+
+    /// Waits until something holds that changes only when `news` are told, or a reign is over.
+    async fn wait(&self, news: &Notify, reign: Reign, holds: impl Fn(&Leading) -> bool) {
+        loop {
+            let told = news.notified();
+            let goes_on = |l: &&Leading| l.reign == reign;
+            if self.leading().as_ref().filter(goes_on).is_none_or(&holds) {
+                return;
+            }
+            told.await;
         }
     }
 
@@ -556,7 +543,6 @@ impl Ledger {
         self.committed.store(state);
         drop(feed);
         self.committed_version.send_replace(version);
-        self.drained.notify_all();
         self.room.notify_waiters();
     }
 
@@ -644,11 +630,6 @@ impl Cursor {
             }
         }
     }
-}
-
-/// A moment `after` from now on the clock that [`Ledger::head_after`] uses.
-pub fn deadline(now: Timestamp, at: Timestamp) -> Instant {
-    Instant::now() + at.since(now)
 }
 
 #[cfg(test)]

@@ -200,6 +200,14 @@ async fn identity(config: &ManagerConfig) -> Result<RaftId, StartError> {
     }
 }
 
+/// Simulated managers work in the time of their simulation.
+fn threads(config: &ManagerConfig) -> Threads {
+    match config.credentials.is_simulated() {
+        true => Threads::Callers,
+        false => Threads::Own,
+    }
+}
+
 fn start_replica(
     config: &ManagerConfig,
     id: RaftId,
@@ -207,9 +215,7 @@ fn start_replica(
     peers: Arc<GrpcPeers>,
 ) -> Result<Handle, StartError> {
     let mut settings = Config::new(id, SystemEntropy.next_u64());
-    if config.credentials.is_simulated() {
-        settings.threads = Threads::Callers;
-    }
+    settings.threads = threads(config);
     let storage = Storage::open(&config.raft_dir, id)?;
     let found = matches!(config.origin, Origin::Found(_) | Origin::Resume(Some(_)));
     let founder = Member {
@@ -264,7 +270,7 @@ impl Manager {
         quorum: Arc<dyn Quorum>,
         raft: RaftService,
     ) -> Self {
-        let own = config.node_id;
+        let (own, threads) = (config.node_id, threads(&config));
         let services = Services {
             ca: CaApi::new(ledger.clone(), config.root_pem.into()),
             control: ControlApi::new(ledger.clone(), quorum.clone()),
@@ -288,6 +294,7 @@ impl Manager {
             dispatch: services.dispatch.clone(),
             logs: services.logs.clone(),
             stages: Arc::new(stages::make),
+            threads,
             own,
             seed,
             ready,

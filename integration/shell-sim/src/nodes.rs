@@ -1,5 +1,6 @@
 //! What runs on the hosts: managers behind their gates, agents with simulated containers.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use agent::{Agent, Connect, ConnectError, Peer};
 use control::{ControlError, crud};
 use executor::BoxFuture;
-use executor_sim::{SimConfig, SimExecutor};
+use executor_sim::SimExecutor;
 use manager::ledger::Ledger;
 use manager::{Manager, ManagerConfig, Origin};
 use store::{Draft, State};
@@ -18,6 +19,7 @@ use transport::{Credentials, Dialer, GateLayer, Listener, server_builder};
 use types::NodeRole;
 
 use crate::authority::{Authority, Papers};
+use crate::bugs::{Bug, Shown, Spoil};
 use crate::network::Simulated;
 
 /// Where managers listen.
@@ -31,6 +33,10 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(8);
 pub(crate) struct Stage {
     pub(crate) authority: Authority,
     pub(crate) disks: PathBuf,
+    /// What runs the tasks of the workers, by their number.
+    pub(crate) executors: BTreeMap<usize, Arc<SimExecutor>>,
+    /// What is wrong with the managers.
+    pub(crate) bug: Option<Bug>,
     /// For each node how often it has been asked to stop.
     pub(crate) stops: Vec<watch::Sender<u64>>,
 }
@@ -58,8 +64,13 @@ pub(crate) async fn manager(stage: Arc<Stage>, number: usize) -> Ended {
     let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
     let incoming = Listener::bind(any, credentials.clone()).await?.incoming();
     let closer = incoming.closer();
-    let gate = GateLayer::new(credentials, manager.view());
-    let server = server_builder().layer(gate).add_routes(manager.routes());
+    let spoil = Spoil::new(stage.bug, &manager);
+    let gate = GateLayer::new(credentials, Shown::new(stage.bug, &manager));
+    let server = server_builder()
+        .layer(spoil.outside())
+        .layer(gate)
+        .layer(spoil.inside())
+        .add_routes(manager.routes());
     let planted = tokio::spawn(plant(stage.clone(), manager.ledger().clone()));
     tokio::select! {
         served = server.serve_with_incoming(incoming) => {
@@ -151,16 +162,11 @@ impl Connect for SimulatedConnect {
 /// An agent, for as long as the simulation runs.
 pub(crate) async fn worker(stage: Arc<Stage>, number: usize) -> Ended {
     let papers = &stage.authority.nodes[number];
-    let config = SimConfig {
-        hostname: papers.host.clone(),
-        seed: number as u64,
-        ..SimConfig::default()
-    };
     let managers = stage.authority.nodes.iter();
     let managers = managers.filter(|p| p.role == NodeRole::Manager);
     let agent = Agent::start(agent::Config {
         node: papers.id,
-        executor: Arc::new(SimExecutor::new(config)),
+        executor: stage.executors[&number].clone(),
         database: None,
         connect: Arc::new(SimulatedConnect(Dialer::member(credentials(papers)?))),
         managers: managers

@@ -1,17 +1,19 @@
 //! One run: hosts, clients, faults chosen by the seed, healing, and the verdict.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
-use linearizability::{CONFIGURATIONS_MAX, check};
+use anyhow::{Context, anyhow, bail, ensure};
+use executor_sim::{SimConfig, SimExecutor};
 use tokio::sync::watch;
-use torture::{Dice, Kind};
+use torture::{Client, Dice, Kind, Record, Scene};
 use turmoil::Sim;
 
-use crate::authority::Authority;
-use crate::clients::{self, Client, History};
+use crate::authority::{Authority, Papers};
+use crate::bugs::Bug;
+use crate::clients::{self, SimulatedDoors};
 use crate::nodes::{self, Stage};
 
 /// Managers of each run.
@@ -42,6 +44,8 @@ enum Fault {
     CutOneWay(usize, usize),
     /// Nothing passes between a manager and any other host.
     Isolate(usize),
+    /// Nothing passes between a manager and the others; clients and agents reach it.
+    Seclude(usize),
     /// Messages between two hosts wait until the end of the fault.
     Hold(usize, usize),
     /// A manager dies and starts again at the end of the fault.
@@ -94,16 +98,16 @@ struct Run<'a> {
     faults: usize,
 }
 
-/// Runs one seed.
+/// Runs one seed, with a bug if one is to be found.
 ///
 /// # Errors
 /// What was found, with the seed.
-pub fn run(seed: u64) -> anyhow::Result<Report> {
-    run_seed(seed)
+pub fn run(seed: u64, bug: Option<Bug>) -> anyhow::Result<Report> {
+    run_seed(seed, bug)
         .with_context(|| format!("SHELL_SEED={seed} SHELL_SEEDS=1 cargo test -p shell-sim"))
 }
 
-fn run_seed(seed: u64) -> anyhow::Result<Report> {
+fn run_seed(seed: u64, bug: Option<Bug>) -> anyhow::Result<Report> {
     let disks = tempfile::tempdir()?;
     let authority = Authority::new(MANAGERS, WORKERS)?;
     let stage = Arc::new(Stage {
@@ -112,10 +116,15 @@ fn run_seed(seed: u64) -> anyhow::Result<Report> {
             .iter()
             .map(|_| watch::Sender::new(0))
             .collect(),
+        executors: executors(&authority),
         authority,
         disks: disks.path().to_owned(),
+        bug,
     });
-    let history = Arc::new(History::default());
+    let scene = Arc::new(Scene {
+        record: Record::new(clients::elapsed),
+        doors: Box::new(SimulatedDoors(stage.clone())),
+    });
     let mut run = Run {
         sim: simulation(seed),
         hosts: Vec::new(),
@@ -125,20 +134,33 @@ fn run_seed(seed: u64) -> anyhow::Result<Report> {
         faults: 0,
         stage,
     };
-    run.people(&history);
-    let took = run.play()?;
-    for kind in [Kind::Config, Kind::Service] {
-        let calls = history.of(kind);
-        check(&kind.model(), &calls, CONFIGURATIONS_MAX).map_err(|why| anyhow!("{why}"))?;
-    }
-    let all = [history.of(Kind::Config), history.of(Kind::Service)].concat();
+    run.people(&scene);
+    let played = run.play();
+    scene.judge();
+    let findings = scene.record.findings();
+    ensure!(findings.is_empty(), "{}", findings.join("\n\n"));
+    let (calls, answered) = scene.record.counts();
     Ok(Report {
         seed,
         faults: run.faults,
-        calls: all.len(),
-        answered: all.iter().filter(|c| c.output().is_some()).count(),
-        took,
+        calls,
+        answered,
+        took: played?,
     })
+}
+
+/// Simulated engines for the workers.
+fn executors(authority: &Authority) -> BTreeMap<usize, Arc<SimExecutor>> {
+    let workers = authority.nodes.iter().enumerate().skip(MANAGERS);
+    let executor = |(number, papers): (usize, &Papers)| {
+        let config = SimConfig {
+            hostname: papers.host.clone(),
+            seed: number as u64,
+            ..SimConfig::default()
+        };
+        (number, Arc::new(SimExecutor::new(config)))
+    };
+    workers.map(executor).collect()
 }
 
 fn simulation<'a>(seed: u64) -> Sim<'a> {
@@ -154,7 +176,7 @@ fn simulation<'a>(seed: u64) -> Sim<'a> {
 
 impl Run<'_> {
     /// Puts everybody on their hosts.
-    fn people(&mut self, history: &Arc<History>) {
+    fn people(&mut self, scene: &Arc<Scene>) {
         let names: Vec<String> = self
             .stage
             .authority
@@ -174,21 +196,14 @@ impl Run<'_> {
         }
         self.hosts = names;
         for name in CLIENT_HOSTS {
-            let clients = [Kind::Config, Kind::Service].map(|kind| {
+            let clients = [(Kind::Config, 20..=250), (Kind::Service, 300..=2_000)].map(|work| {
                 self.clients += 1;
-                Client {
-                    stage: self.stage.clone(),
-                    history: history.clone(),
-                    number: self.clients,
-                    kind,
-                    dice: self.dice.fork(),
-                    end: QUIET,
-                }
+                Client::new((self.clients, self.dice.fork()), work, scene.clone())
             });
-            self.sim.client(name, clients::run_all(clients));
+            self.sim.client(name, clients::run_all(clients, QUIET));
             self.hosts.push(name.to_owned());
         }
-        let last = clients::last(self.stage.clone(), history.clone(), QUIET);
+        let last = clients::last(self.stage.clone(), scene.clone(), QUIET);
         self.sim.client("last", last);
     }
 
@@ -237,13 +252,14 @@ impl Run<'_> {
         let a = self.dice.index(self.hosts.len());
         let b = (a + 1 + self.dice.index(self.hosts.len() - 1)) % self.hosts.len();
         let other = (manager + 1 + self.dice.index(MANAGERS - 1)) % MANAGERS;
-        match self.dice.below(8) {
+        match self.dice.below(9) {
             0 => Fault::Cut(a, b),
             1 => Fault::Cut(manager, other),
             2 => Fault::CutOneWay(manager, other),
             3 | 4 => Fault::Isolate(manager),
             5 => Fault::Hold(manager, b),
             6 => Fault::Crash(manager),
+            7 => Fault::Seclude(manager),
             _ => Fault::Stop(manager),
         }
     }
@@ -267,6 +283,11 @@ impl Run<'_> {
                     self.sim.partition(self.name(manager), other);
                 }
             }
+            Fault::Seclude(manager) => {
+                for other in self.others(manager).take(MANAGERS - 1) {
+                    self.sim.partition(self.name(manager), other);
+                }
+            }
             Fault::Hold(a, b) if a != b => self.sim.hold(self.name(a), self.name(b)),
             Fault::Hold(..) => {}
             Fault::Crash(manager) => {
@@ -281,7 +302,7 @@ impl Run<'_> {
         match fault {
             Fault::Cut(a, b) => self.sim.repair(self.name(a), self.name(b)),
             Fault::CutOneWay(a, b) => self.sim.repair_oneway(self.name(a), self.name(b)),
-            Fault::Isolate(manager) => {
+            Fault::Isolate(manager) | Fault::Seclude(manager) => {
                 for other in self.others(manager) {
                     self.sim.repair(self.name(manager), other);
                 }

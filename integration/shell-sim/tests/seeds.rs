@@ -24,7 +24,7 @@ fn clusters_over_a_simulated_network_do_what_they_promise() -> anyhow::Result<()
     let share = |offset: u64| -> anyhow::Result<()> {
         for seed in (first + offset..end).step_by(AT_A_TIME as usize) {
             let begin = std::time::Instant::now();
-            let report = shell_sim::run(seed)?;
+            let report = shell_sim::run(seed, None)?;
             eprintln!("{report}, {:.1} s real", begin.elapsed().as_secs_f64());
         }
         Ok(())

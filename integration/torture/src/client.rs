@@ -2,17 +2,17 @@
 //! call at a time, and records what it saw.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use linearizability::Outcome;
 use linearizability::models::{ObjectsInput, ObjectsOutput, Seen};
-use tokio::sync::watch;
 
 use crate::calls::{Answer, Caller};
 use crate::dice::Dice;
-use crate::record::{Call, Kind, Record};
+use crate::record::{Call, Kind};
+use crate::scene::Scene;
 
 /// Names of configs that clients fight for. Few, so that they meet.
 const CONFIGS: u64 = 6;
@@ -22,22 +22,14 @@ const SERVICES: u64 = 3;
 /// the old one may still be at work.
 const CLIENTS_MAX: u64 = 1_000;
 
-/// What all clients share.
-#[derive(Debug)]
-pub(crate) struct Scene {
-    pub(crate) record: Record,
-    /// Control sockets of the managers.
-    pub(crate) sockets: Vec<PathBuf>,
-    pub(crate) mark: String,
-}
-
 /// One client.
-pub(crate) struct Client {
-    pub(crate) number: u64,
-    pub(crate) dice: Dice,
-    pub(crate) scene: Arc<Scene>,
-    /// Whether it works on services instead of configs.
-    pub(crate) kind: Kind,
+pub struct Client {
+    number: u64,
+    dice: Dice,
+    scene: Arc<Scene>,
+    kind: Kind,
+    /// Between two calls, in milliseconds.
+    pause_ms: RangeInclusive<u64>,
     callers: BTreeMap<usize, Caller>,
     last_seen: BTreeMap<String, Seen>,
     values: u64,
@@ -46,12 +38,19 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(number: u64, kind: Kind, dice: Dice, scene: Arc<Scene>) -> Self {
+    /// A client with a number of its own, below a thousand, that works on one kind of objects and
+    /// pauses for so many milliseconds between two calls.
+    pub fn new(
+        (number, dice): (u64, Dice),
+        (kind, pause_ms): (Kind, RangeInclusive<u64>),
+        scene: Arc<Scene>,
+    ) -> Self {
         Self {
             number,
             dice,
             scene,
             kind,
+            pause_ms,
             callers: BTreeMap::new(),
             last_seen: BTreeMap::new(),
             values: 0,
@@ -59,15 +58,14 @@ impl Client {
         }
     }
 
-    /// Calls until it is told to stop.
-    pub(crate) async fn run(mut self, stop: watch::Receiver<bool>) {
-        while !*stop.borrow() {
+    /// Calls until it is to stop.
+    pub async fn run(mut self, is_over: impl Fn() -> bool) {
+        while !is_over() {
             let input = self.choose();
             self.one(input).await;
-            let pause_ms = match self.kind {
-                Kind::Config => self.dice.between(1, 60),
-                Kind::Service => self.dice.between(100, 1_500),
-            };
+            let pause_ms = self
+                .dice
+                .between(*self.pause_ms.start(), *self.pause_ms.end());
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         }
     }
@@ -109,7 +107,7 @@ impl Client {
 
     /// Makes one call and records it.
     async fn one(&mut self, input: ObjectsInput) {
-        let via = self.dice.index(self.scene.sockets.len());
+        let via = self.dice.index(self.scene.doors.count());
         let Some(mut caller) = self.caller(via).await else {
             return;
         };
@@ -146,7 +144,7 @@ impl Client {
     async fn caller(&mut self, via: usize) -> Option<Caller> {
         match self.callers.remove(&via) {
             Some(caller) => Some(caller),
-            None => Caller::connect(&self.scene.sockets[via], &self.scene.mark).await,
+            None => self.scene.doors.open(via).await,
         }
     }
 

@@ -17,6 +17,7 @@ mod dice;
 mod disk;
 mod faults;
 mod record;
+mod scene;
 mod stage;
 mod verdict;
 
@@ -31,17 +32,15 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use calls::{Answer, Caller};
+pub use client::Client;
 pub use dice::Dice;
-pub use record::{Call, Kind};
+pub use record::{Kind, Record};
+pub use scene::{Doors, Opened, Scene};
 
-use client::{Client, Scene};
-use record::Record;
 use stage::{Remedy, Stage};
 
-/// Clients that work on configs.
-const CONFIG_CLIENTS: u64 = 6;
-/// Clients that work on services.
-const SERVICE_CLIENTS: u64 = 2;
+/// Clients that work on configs, and those that work on services.
+const CLIENTS: [(Kind, u64); 2] = [(Kind::Config, 6), (Kind::Service, 2)];
 /// Calls that must be answered after everything is healed before the clients may stop.
 const FRESH_ANSWERS: usize = 100;
 /// They are by then.
@@ -136,16 +135,12 @@ pub fn run(options: &Options, binaries: Binaries) -> anyhow::Result<Report> {
     let mut dice = Dice::new(options.seed);
     let begin = Instant::now();
     let mut stage = Stage::form(options.ground, binaries, &mut dice).context("form a cluster")?;
-    let managers = 0..stage.reach.managers;
     let scene = Arc::new(Scene {
-        record: Record::new(),
-        sockets: managers
-            .map(|m| stage.cluster.node(m).socket.clone())
-            .collect(),
-        mark: stage.cluster.dir().display().to_string(),
+        record: Record::new(move || begin.elapsed()),
+        doors: Box::new(stage.sockets()),
     });
     let played = play(options, &mut stage, &scene, &mut dice);
-    verdict::judge(&scene);
+    scene.judge();
     let mut findings = scene.record.findings();
     let rounds = match played {
         Ok(rounds) => rounds,
@@ -207,16 +202,19 @@ fn start_clients(
     dice: &mut Dice,
     stopped: &watch::Receiver<bool>,
 ) -> Vec<JoinHandle<()>> {
-    let start = |number| {
-        let kind = if number < CONFIG_CLIENTS {
-            Kind::Config
-        } else {
-            Kind::Service
+    let kinds = CLIENTS.into_iter();
+    let kinds = kinds.flat_map(|(kind, count)| (0..count).map(move |_| kind));
+    let start = |(number, kind)| {
+        let pause_ms = match kind {
+            Kind::Config => 1..=60,
+            Kind::Service => 100..=1_500,
         };
-        let client = Client::new(number, kind, dice.fork(), scene.clone());
-        stage.runtime().spawn(client.run(stopped.clone()))
+        let client = Client::new((number, dice.fork()), (kind, pause_ms), scene.clone());
+        let stopped = stopped.clone();
+        let run = client.run(move || *stopped.borrow());
+        stage.runtime().spawn(run)
     };
-    (0..CONFIG_CLIENTS + SERVICE_CLIENTS).map(start).collect()
+    (0..).zip(kinds).map(start).collect()
 }
 
 /// Does faults until the time is up, and undoes them all.
@@ -262,7 +260,7 @@ fn look(stage: &mut Stage, scene: &Scene) {
     for found in stage.unexpected_ends() {
         scene.record.finding(found);
     }
-    let processes = stage.cluster.task_processes(&scene.mark);
+    let processes = stage.cluster.task_processes(&stage.mark());
     for found in verdict::doubled(&processes) {
         scene.record.finding(found);
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::Duration;
 
 use anyhow::Context;
 use linearizability::models::{Objects, ObjectsInput, ObjectsOutput, Touch};
@@ -22,9 +22,8 @@ pub enum Kind {
 }
 
 /// Everything that was seen. Times are in microseconds since the beginning.
-#[derive(Debug)]
-pub(crate) struct Record {
-    begin: Instant,
+pub struct Record {
+    clock: Box<dyn Fn() -> Duration + Send + Sync>,
     calls: Mutex<Vec<(Kind, Call)>>,
     events: Mutex<Vec<(u64, String)>>,
     findings: Mutex<Vec<String>>,
@@ -56,9 +55,10 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Record {
-    pub(crate) fn new() -> Self {
+    /// An empty one; `clock` is the time since the beginning.
+    pub fn new(clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         Self {
-            begin: Instant::now(),
+            clock: Box::new(clock),
             calls: Mutex::default(),
             events: Mutex::default(),
             findings: Mutex::default(),
@@ -66,7 +66,7 @@ impl Record {
     }
 
     pub(crate) fn now(&self) -> u64 {
-        u64::try_from(self.begin.elapsed().as_micros()).unwrap_or(u64::MAX)
+        u64::try_from((self.clock)().as_micros()).unwrap_or(u64::MAX)
     }
 
     pub(crate) fn call(&self, kind: Kind, call: Call) {
@@ -86,7 +86,8 @@ impl Record {
         locked(&self.findings).push(text);
     }
 
-    pub(crate) fn findings(&self) -> Vec<String> {
+    /// What must not be and was.
+    pub fn findings(&self) -> Vec<String> {
         locked(&self.findings).clone()
     }
 
@@ -98,7 +99,7 @@ impl Record {
     }
 
     /// How many calls there were, and how many have an answer.
-    pub(crate) fn counts(&self) -> (usize, usize) {
+    pub fn counts(&self) -> (usize, usize) {
         let calls = locked(&self.calls);
         let answered = calls.iter().filter(|(_, c)| c.output().is_some()).count();
         (calls.len(), answered)

@@ -1,5 +1,6 @@
 //! The cluster that is tormented: making it, asking it, doing faults to it and undoing them.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -14,6 +15,7 @@ use crate::calls::Caller;
 use crate::dice::Dice;
 use crate::disk::SmallDisk;
 use crate::faults::{Fault, Reach, Who};
+use crate::scene::{Doors, Opened};
 use crate::{Ground, record::Record};
 
 /// A node that is asked something during a fault answers by then or counts as silent.
@@ -32,6 +34,22 @@ pub(crate) struct Stage {
     runtime: Runtime,
     /// Nodes that are expected to run.
     running: Vec<bool>,
+}
+
+/// Control sockets of managers.
+pub(crate) struct Sockets {
+    paths: Vec<PathBuf>,
+    mark: String,
+}
+
+impl Doors for Sockets {
+    fn count(&self) -> usize {
+        self.paths.len()
+    }
+
+    fn open(&self, via: usize) -> Opened<'_> {
+        Box::pin(Caller::connect(&self.paths[via], &self.mark))
+    }
 }
 
 /// What must be done to end a fault.
@@ -112,6 +130,22 @@ impl Stage {
             self.cluster.ready(node)?;
         }
         self.cluster.wait_voters(0, managers)
+    }
+
+    /// Marks the processes of this cluster's tasks.
+    pub(crate) fn mark(&self) -> String {
+        self.cluster.dir().display().to_string()
+    }
+
+    /// The managers' control sockets.
+    pub(crate) fn sockets(&self) -> Sockets {
+        let managers = 0..self.reach.managers;
+        Sockets {
+            paths: managers
+                .map(|m| self.cluster.node(m).socket.clone())
+                .collect(),
+            mark: self.mark(),
+        }
     }
 
     /// The runtime of the clients.

@@ -7,15 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use integration::TaskProcess;
 use invariants::{as_desired, history_is_bounded};
-use linearizability::models::{ObjectsInput, ObjectsOutput};
-use linearizability::{CONFIGURATIONS_MAX, Outcome, check};
 use store::State;
 use tokio::time::timeout;
 use types::TaskState;
 
-use crate::calls::Caller;
-use crate::client::Scene;
-use crate::record::{Call, Kind};
+use crate::scene::Scene;
 use crate::stage::Stage;
 
 /// After the last fault every node is ready and knows the same leader by then.
@@ -24,8 +20,6 @@ const TOGETHER_TIME_MAX: Duration = Duration::from_secs(90);
 const CONVERGED_TIME_MAX: Duration = Duration::from_secs(180);
 /// One question for all tables takes no longer.
 const ASK_TIME_MAX: Duration = Duration::from_secs(10);
-/// Number of the client that reads everything in the end.
-const LAST_CLIENT: u64 = 999_999;
 
 /// Waits until all nodes are ready and all managers name the same leader.
 pub(crate) fn wait_together(stage: &Stage) -> anyhow::Result<()> {
@@ -57,7 +51,7 @@ pub(crate) fn wait_converged(stage: &Stage, scene: &Scene) -> anyhow::Result<Sta
             let state = state(stage, scene, 0)?;
             as_desired(&state)?;
             history_is_bounded(&state)?;
-            truthful(&state, &cluster.task_processes(&scene.mark))?;
+            truthful(&state, &cluster.task_processes(&stage.mark()))?;
             Ok(Some(state))
         },
     )
@@ -66,10 +60,8 @@ pub(crate) fn wait_converged(stage: &Stage, scene: &Scene) -> anyhow::Result<Sta
 /// The tables as a manager tells them.
 fn state(stage: &Stage, scene: &Scene, via: usize) -> anyhow::Result<State> {
     let asked = async {
-        let socket = &scene.sockets[via];
-        let caller = Caller::connect(socket, &scene.mark).await;
-        let mut caller = caller.context("nobody answers")?;
-        caller.tables().await
+        let caller = scene.doors.open(via).await;
+        caller.context("nobody answers")?.tables().await
     };
     let asked = stage
         .runtime()
@@ -116,58 +108,13 @@ pub(crate) fn doubled(processes: &[TaskProcess]) -> Vec<String> {
         .collect()
 }
 
-/// Reads everything through every manager, as the last client, so that every acknowledged write
-/// has someone who must see it.
+/// Reads everything through every manager.
 pub(crate) fn read_all(stage: &Stage, scene: &Scene) -> anyhow::Result<()> {
-    let mut names: BTreeSet<(Kind, String)> = BTreeSet::new();
-    for kind in [Kind::Config, Kind::Service] {
-        let model = kind.model();
-        let calls = scene.record.of(kind);
-        let keys = calls
-            .iter()
-            .map(|c| linearizability::Model::key(&model, &c.input));
-        names.extend(keys.map(|name| (kind, name)));
-    }
-    for via in 0..scene.sockets.len() {
-        let read = read_through(scene, via, &names);
+    (0..stage.reach.managers).try_for_each(|via| {
+        let read = scene.read_all(via);
         stage
             .runtime()
             .block_on(async { timeout(CONVERGED_TIME_MAX, read).await })
-            .context("no answer in time")??;
-    }
-    Ok(())
-}
-
-async fn read_through(
-    scene: &Scene,
-    via: usize,
-    names: &BTreeSet<(Kind, String)>,
-) -> anyhow::Result<()> {
-    let caller = Caller::connect(&scene.sockets[via], &scene.mark).await;
-    let mut caller = caller.context("nobody answers")?;
-    for kind in [Kind::Config, Kind::Service] {
-        let invoked = scene.record.now();
-        let all: BTreeMap<_, _> = caller.list(kind, "").await?.into_iter().collect();
-        let at = scene.record.now();
-        for (_, name) in names.iter().filter(|(k, _)| *k == kind) {
-            let output = ObjectsOutput::Found(all.get(name).cloned());
-            let call = Call {
-                client: LAST_CLIENT,
-                invoked,
-                input: ObjectsInput::Read { name: name.clone() },
-                outcome: Outcome::Returned { at, output },
-            };
-            scene.record.call(kind, call);
-        }
-    }
-    Ok(())
-}
-
-/// Whether what clients saw can be explained, for each kind of object.
-pub(crate) fn judge(scene: &Scene) {
-    for kind in [Kind::Config, Kind::Service] {
-        if let Err(failure) = check(&kind.model(), &scene.record.of(kind), CONFIGURATIONS_MAX) {
-            scene.record.finding(format!("not linearizable: {failure}"));
-        }
-    }
+            .context("no answer in time")?
+    })
 }

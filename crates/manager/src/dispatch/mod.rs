@@ -19,13 +19,12 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use store::State;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
 use tonic::Status;
 use types::node::NodeDescription;
 use types::{NodeId, TaskId, TaskStatus};
 use wire::api;
 
-use crate::clock::Steady;
+use crate::clock::{Steady, sleep_until};
 use crate::entropy::SystemEntropy;
 use crate::ledger::{Cursor, Ledger, News, Proposal, Reign};
 use crate::quorum::{BoxFuture, Quorum};
@@ -129,22 +128,18 @@ impl Managers {
         Self { quorum, changes }
     }
 
-    fn list(&self) -> Arc<[Manager]> {
-        let voters = self.quorum.members().into_iter().filter(|m| m.voter);
-        voters
-            .map(|m| Manager {
-                node: m.node_id,
-                addr: m.addr,
-                weight: MANAGER_WEIGHT,
-            })
-            .collect()
-    }
-
-    /// Nodes whose managers did not answer lately.
-    fn silent(&self) -> BTreeSet<NodeId> {
-        let members = self.quorum.members().into_iter();
-        let silent = members.filter(|m| !m.reachable && !m.leader);
-        silent.map(|m| m.node_id).collect()
+    /// The voters, and the nodes whose managers did not answer lately.
+    fn look(&self) -> (Arc<[Manager]>, BTreeSet<NodeId>) {
+        let members = self.quorum.members();
+        let silent = members.iter().filter(|m| !m.reachable && !m.leader);
+        let silent = silent.map(|m| m.node_id).collect();
+        let voters = members.into_iter().filter(|m| m.voter);
+        let list = voters.map(|m| Manager {
+            node: m.node_id,
+            addr: m.addr,
+            weight: MANAGER_WEIGHT,
+        });
+        (list.collect(), silent)
     }
 }
 
@@ -181,8 +176,6 @@ struct Owner {
     view: Arc<State>,
     cursor: Cursor,
     clock: Steady,
-    managers: Arc<[Manager]>,
-    silent: BTreeSet<NodeId>,
     streams: Streams,
     calls: std::collections::BTreeMap<CallId, Reply>,
     settling: FuturesUnordered<BoxFuture<'static, (BatchId, Outcome)>>,
@@ -195,11 +188,10 @@ impl Owner {
         let (view, cursor) = ledger.subscribe();
         // As the time of the reign: what waits for a moment compares it with what was stamped.
         let clock = Steady::from(view.time());
-        let managers = members.list();
         let leadership = Leadership {
             term: reign.term,
             node: own,
-            managers: managers.clone(),
+            managers: members.look().0,
         };
         let core = Dispatcher::new(leadership, &view, clock.now());
         Self {
@@ -210,8 +202,6 @@ impl Owner {
             view,
             cursor,
             clock,
-            managers,
-            silent: BTreeSet::new(),
             streams: Streams::default(),
             calls: std::collections::BTreeMap::new(),
             settling: FuturesUnordered::new(),
@@ -265,16 +255,9 @@ impl Owner {
     }
 
     fn check_managers(&mut self) {
-        let newest = self.members.list();
-        if newest != self.managers && !newest.is_empty() {
-            self.managers = newest.clone();
-            self.feed(Input::Managers(newest));
-        }
-        let silent = self.members.silent();
-        if silent != self.silent {
-            self.silent = silent.clone();
-            self.feed(Input::Silent(silent));
-        }
+        let (managers, silent) = self.members.look();
+        self.feed(Input::Managers(managers));
+        self.feed(Input::Silent(silent));
     }
 
     fn command(&mut self, command: Command) {
@@ -412,11 +395,4 @@ async fn settle(batch: BatchId, proposals: Option<Vec<Proposal>>) -> (BatchId, O
         }
     }
     (batch, Outcome::Committed)
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
 }

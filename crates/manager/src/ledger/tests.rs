@@ -109,7 +109,7 @@ async fn a_change_too_large_for_the_log_is_refused_and_costs_nothing() {
     let refused = ledger.write(|draft| draft.add(step)).await;
     assert!(matches!(refused, Err(WriteError::TooLarge { .. })));
     assert!(lock(&log.0).is_empty());
-    let head = ledger.head_after(FIRST, 0, Some(Instant::now())).unwrap();
+    let head = ledger.head(FIRST, 0).unwrap();
     assert_eq!(head.state.version(), 0);
 }
 
@@ -127,7 +127,7 @@ async fn a_large_plan_is_proposed_in_parts_and_a_step_that_never_fits_is_dropped
     let (proposals, dropped) = ledger.propose_plan(FIRST, plan).unwrap();
     assert_eq!(dropped, 1);
     assert_eq!(proposals.len(), lock(&log.0).len());
-    let head = ledger.head_after(FIRST, 0, Some(Instant::now())).unwrap();
+    let head = ledger.head(FIRST, 0).unwrap();
     assert_eq!(head.state.extensions().len(), 4);
     while !lock(&log.0).is_empty() {
         commit_one(&log, &ledger);
@@ -245,7 +245,7 @@ async fn what_was_in_flight_at_deposition_is_applied_if_it_commits_later() {
     ledger.lead(FIRST);
     let mut tx = None;
     let _lost = draft(&ledger, "a").unwrap();
-    let head = ledger.head_after(FIRST, 0, Some(Instant::now())).unwrap();
+    let head = ledger.head(FIRST, 0).unwrap();
     let extension = head.state.extensions().iter().next().unwrap().clone();
     tx.replace(Transaction {
         version: 1,
@@ -253,7 +253,7 @@ async fn what_was_in_flight_at_deposition_is_applied_if_it_commits_later() {
         actions: vec![Action::Create(store::Object::Extension(extension))],
     });
     ledger.follow();
-    assert!(ledger.head_after(FIRST, 0, None).is_none());
+    assert!(ledger.head(FIRST, 0).is_none());
     lock(&log.0).clear();
     ledger.apply(1, || tx.clone().unwrap());
     assert_eq!(ledger.state().extensions().len(), 1);
