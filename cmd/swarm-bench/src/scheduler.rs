@@ -17,6 +17,8 @@ use store::{Draft, Image, ImageItem, Object, State};
 use types::entropy::SeededEntropy;
 use types::network::NetworkAttachment;
 use types::node::{EngineDescription, NodeDescription, NodeStatus, Platform, PluginDescription};
+use types::options::Strategy;
+use types::task::{Placement, PlacementPreference};
 use types::{
     Annotations, Driver, Meta, Network, NetworkId, NetworkSpec, Node, NodeId, NodeSpec, NodeState,
     Resources, Service, ServiceId, ServiceSpec, Task, TaskId, TaskState, TaskStatus, Timestamp,
@@ -45,6 +47,38 @@ pub struct Args {
     /// Tasks need a network plugin that every third node has.
     #[arg(long)]
     plugin_filter: bool,
+    /// How services rank nodes; their tasks then reserve a little.
+    #[arg(long, value_enum)]
+    strategy: Option<Ranking>,
+    /// What services say about nodes besides.
+    #[arg(long, value_enum, default_value_t = Wish::Nothing)]
+    wish: Wish,
+}
+
+/// How services rank nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Ranking {
+    /// Fewest tasks first.
+    Spread,
+    /// Fullest node first.
+    Binpack,
+    /// By draw.
+    Random,
+}
+
+/// What services say about nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Wish {
+    /// Nothing.
+    Nothing,
+    /// A soft constraint, by regular expression, that holds on half of the nodes.
+    Constraint,
+    /// A soft affinity: not where the first service is.
+    Affinity,
+    /// Spread over ten racks.
+    Preference,
 }
 
 /// The services that the tasks belong to.
@@ -66,6 +100,8 @@ struct Report {
     tasks: u64,
     services: Services,
     plugin_filter: bool,
+    strategy: Option<Ranking>,
+    wish: Wish,
     index_secs: f64,
     plan_secs: f64,
     apply_secs: f64,
@@ -177,6 +213,8 @@ fn report(args: &Args, state: &State, parts: &Parts) -> anyhow::Result<Report> {
         tasks: args.tasks,
         services: args.services,
         plugin_filter: args.plugin_filter,
+        strategy: args.strategy,
+        wish: args.wish,
         index_secs: parts.index.as_secs_f64(),
         plan_secs: parts.plan.as_secs_f64(),
         apply_secs: parts.apply.as_secs_f64(),
@@ -202,7 +240,17 @@ fn print_table(r: &Report) {
     } else {
         ""
     };
-    println!("{} nodes x {} tasks, {services}{filter}", r.nodes, r.tasks);
+    let strategy = r.strategy.map_or(String::new(), |s| format!(", {s:?}"));
+    let wish = match r.wish {
+        Wish::Nothing => String::new(),
+        wish => format!(", {wish:?}"),
+    };
+    println!(
+        "{} nodes x {} tasks, {services}{filter}{}",
+        r.nodes,
+        r.tasks,
+        (strategy + &wish).to_lowercase()
+    );
     println!("index        {:>10.4} s", r.index_secs);
     println!("plan         {:>10.4} s  in {} plans", r.plan_secs, r.plans);
     println!("apply        {:>10.4} s", r.apply_secs);
@@ -237,7 +285,9 @@ fn cluster(args: &Args) -> anyhow::Result<State> {
             (Services::None, _) => None,
             (Services::One, Some(service)) => Some(Arc::clone(service)),
             _ => {
-                let made = Arc::new(service(ServiceId::random(&mut entropy), n));
+                let mut made = service(ServiceId::random(&mut entropy), n);
+                declare(&mut made, args);
+                let made = Arc::new(made);
                 let object = Object::Service(made.clone());
                 image.add(ImageItem::Object(object))?;
                 shared = Some(made.clone());
@@ -285,13 +335,16 @@ pub(crate) fn node(id: NodeId, n: u64, has_plugin: bool) -> Node {
         },
         ..NodeDescription::default()
     };
+    let mut spec = NodeSpec::default();
+    let labels = &mut spec.annotations.labels;
+    labels.insert("rack".into(), (n % 10).to_string());
     Node {
         description: Some(Arc::new(description)),
         status: NodeStatus {
             state: NodeState::Ready,
             ..NodeStatus::default()
         },
-        ..Node::new(id, NodeSpec::default())
+        ..Node::new(id, spec)
     }
 }
 
@@ -321,6 +374,36 @@ pub(crate) fn service(id: ServiceId, n: u64) -> Service {
         ..ServiceSpec::default()
     };
     Service::new(id, spec)
+}
+
+/// Has a service say what the arguments ask for.
+fn declare(service: &mut Service, args: &Args) {
+    let mut spec = ServiceSpec::clone(&service.spec);
+    if let Some(ranking) = args.strategy {
+        spec.options.strategy = Some(match ranking {
+            Ranking::Spread => Strategy::Spread,
+            Ranking::Binpack => Strategy::Binpack,
+            Ranking::Random => Strategy::Random,
+        });
+        spec.task.resources.reservations = Some(Resources {
+            nano_cpus: 10_000_000,
+            memory_bytes: 16 << 20,
+            generic: Vec::new(),
+        });
+    }
+    let mut placement = Placement::default();
+    match args.wish {
+        Wish::Nothing => return service.spec = spec.into(),
+        Wish::Constraint => placement.constraints = vec!["node.labels.rack==~/^[0-4]$/".into()],
+        Wish::Affinity => spec.options.affinities = vec!["service!=~service-0".into()],
+        Wish::Preference => {
+            placement.preferences = vec![PlacementPreference::Spread {
+                descriptor: "node.labels.rack".into(),
+            }];
+        }
+    }
+    spec.task.placement = Some(placement);
+    service.spec = spec.into();
 }
 
 /// A PENDING task; without a service it has a spec of its own, as in SwarmKit's benchmark.
