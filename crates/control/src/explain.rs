@@ -166,7 +166,17 @@ fn hints(seen: &look::Explanation) -> Vec<String> {
         };
         format!("it reserves {wanted}{of}; the most that is free on one node is {free}")
     });
-    short.collect()
+    let coming = seen.coming.iter().map(|room| {
+        let tasks = match room.ending.len() {
+            1 => "a task".to_owned(),
+            n => format!("{n} tasks"),
+        };
+        format!(
+            "{tasks} of lower priority on {} must end first, and then it is placed there",
+            room.hostname
+        )
+    });
+    short.chain(coming).collect()
 }
 
 /// An amount of a resource as people write it: `0.5 CPUs`, `512MiB`, `3 gpu`.

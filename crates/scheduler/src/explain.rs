@@ -18,6 +18,7 @@ use crate::failures::{Failures, penalty, spec_key};
 use crate::filter::{self, Constraints, Counts, Filter, has_plugin};
 use crate::images;
 use crate::index::occupied;
+use crate::preempt;
 use crate::requirements::{Load, Requirements};
 use crate::spread::{Rank, order, path};
 
@@ -47,10 +48,23 @@ pub struct Explanation {
     /// Of the nodes that cannot, the one that comes closest: it passes the most rules, and is
     /// least short of what it lacks.
     pub nearest: Option<Nearest>,
+    /// Where tasks of lower priority end to make room for it.
+    pub coming: Vec<Coming>,
     /// How nodes are ranked for it.
     pub strategy: Strategy,
     /// Priority of its service.
     pub priority: u8,
+}
+
+/// Room that is on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coming {
+    /// Node.
+    pub node: NodeId,
+    /// Its host name.
+    pub hostname: String,
+    /// Tasks that were displaced there and have not ended.
+    pub ending: Vec<TaskId>,
 }
 
 /// The node that comes closest to taking the task.
@@ -174,6 +188,7 @@ struct Look<'a> {
     filtered: BTreeMap<Filter, Filtered>,
     exhausted: BTreeMap<String, Exhausted>,
     nearest: Option<(Closeness, Nearest)>,
+    coming: Vec<Coming>,
     strategy: Strategy,
     image: Option<String>,
     /// Active tasks of the service in each branch of the preferences, without this one.
@@ -211,6 +226,7 @@ impl<'a> Look<'a> {
             filtered: BTreeMap::new(),
             exhausted: BTreeMap::new(),
             nearest: None,
+            coming: Vec::new(),
             strategy,
             image,
             branches,
@@ -227,7 +243,7 @@ impl<'a> Look<'a> {
         if let Some(detail) = self.unmet_affinity(node) {
             return self.fails(Filter::Affinity, node, detail);
         }
-        let (account, service_tasks) = self.count(node.id);
+        let (account, service_tasks) = self.count(node);
         if let Some(lack) = account.lacks(&self.asked, node) {
             let shortage = Exhausted {
                 resource: lack.resource.to_owned(),
@@ -320,17 +336,37 @@ impl<'a> Look<'a> {
         })
     }
 
-    /// What the other tasks take on a node, and how many of them are of the same service.
-    fn count(&self, node: NodeId) -> (Account, u32) {
+    /// What the other tasks take on a node, with what others are promised there, and how many of
+    /// them are of the same service.
+    fn count(&mut self, node: &Node) -> (Account, u32) {
+        let view = self.view;
         let mut account = Account::default();
         let mut service_tasks = 0;
-        for task in self.view.tasks().on_node(node) {
+        let mut urgent: BTreeMap<TaskId, &Task> = BTreeMap::new();
+        let mut ending = Vec::new();
+        for task in view.tasks().on_node(node.id) {
             if task.id == self.task.id || occupied(task).is_none() {
                 continue;
             }
             let load = Load::of(task);
             service_tasks += u32::from(load.active && task.service_id == self.task.service_id);
             account.add(&load);
+            match preempt::makes_room_for(view, task) {
+                Some(other) if other.id == self.task.id => ending.push(task.id),
+                Some(other) => _ = urgent.insert(other.id, other),
+                None => {}
+            }
+        }
+        for other in urgent.values() {
+            let asked = Requirements::of(other);
+            account.add(&preempt::promised_load(&asked, &account, node));
+        }
+        if !ending.is_empty() {
+            self.coming.push(Coming {
+                node: node.id,
+                hostname: node.hostname().to_owned(),
+                ending,
+            });
         }
         (account, service_tasks)
     }
@@ -457,6 +493,7 @@ impl<'a> Look<'a> {
                 .collect(),
             suitable,
             nearest: self.nearest.map(|(_, nearest)| nearest),
+            coming: self.coming,
             strategy: self.strategy,
             priority: self.task.service_spec.options.priority,
         }

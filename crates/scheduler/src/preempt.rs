@@ -23,7 +23,7 @@ use crate::failures::penalty;
 use crate::filter;
 use crate::index::{NodeIndex, Place, occupied};
 use crate::queue::GroupKey;
-use crate::requirements::{Load, displaceable};
+use crate::requirements::{Load, Requirements, displaceable};
 
 /// Nodes on which room could be made that are compared; beyond it more of them are not looked for.
 const CHOICES_MAX: usize = 64;
@@ -106,20 +106,11 @@ impl Quest<'_> {
         }
         lower.sort_by_key(|t| (displaceable(t), Reverse(t.meta.created_at), Reverse(t.id)));
         let victims = self.victims(node, &mut account, &lower)?;
-        let load = Load {
-            nano_cpus: self.class.asked.nano_cpus,
-            memory_bytes: self.class.asked.memory_bytes,
-            generic: account.claim(&self.class.asked, node),
-            ports: self.class.asked.ports.clone(),
-            active: false,
-            promised: true,
-            displaceable: None,
-        };
         let promise = Promise {
             group: self.group,
             place,
             node: entry.id,
-            load,
+            load: promised_load(&self.class.asked, &account, node),
             victims: victims.iter().map(|t| t.id).collect(),
         };
         Some((cost(&victims), promise))
@@ -259,6 +250,29 @@ fn task_guard(task: &Task) -> Guard {
     Guard::Task {
         id: task.id,
         version: task.meta.version,
+    }
+}
+
+/// The task that another was displaced for and that still waits for its room.
+pub(crate) fn makes_room_for<'s>(view: &'s State, victim: &Task) -> Option<&'s Arc<Task>> {
+    let text = victim.status.err.strip_prefix(DISPLACED)?;
+    let (urgent, _) = text.strip_prefix("task ")?.split_once(' ')?;
+    let urgent = view.tasks().get(urgent.parse().ok()?)?;
+    let waits = urgent.status.state == TaskState::Pending && urgent.node_id.is_none();
+    let ends = occupied(victim).is_some() && victim.desired_state > TaskState::Complete;
+    (waits && ends).then_some(urgent)
+}
+
+/// What a task will take on a node that room is made for it on.
+pub(crate) fn promised_load(asked: &Requirements, account: &Account, node: &Node) -> Load {
+    Load {
+        nano_cpus: asked.nano_cpus,
+        memory_bytes: asked.memory_bytes,
+        generic: account.claim(asked, node),
+        ports: asked.ports.clone(),
+        active: false,
+        promised: true,
+        displaceable: None,
     }
 }
 

@@ -9,7 +9,7 @@ use types::{ClusterSpec, ServiceMode, ServiceSpec, TaskId, TaskState};
 
 use crate::preempt::WAITS;
 use crate::testing::*;
-use crate::{Scheduler, simulate};
+use crate::{Scheduler, explain, simulate};
 
 fn preempting(nodes: u64) -> World {
     let mut world = World::with((1..=nodes).map(node));
@@ -69,6 +69,31 @@ fn the_youngest_task_of_the_lowest_priority_makes_room_and_says_for_whom() {
     assert_eq!(world.node_of(urgent), Some(1));
     assert_eq!(world.err(urgent), "");
     assert!(middle.iter().all(|t| world.node_of(*t).is_some()));
+}
+
+#[test]
+fn explain_knows_for_whom_room_is_made_and_that_it_is_not_free_for_others() {
+    let mut world = preempting(1);
+    of_priority(&mut world, 1, 0, 3);
+    of_priority(&mut world, 2, 70, 4);
+    of_priority(&mut world, 3, 0, 1);
+    let low = running(&mut world, 1, 1)[0];
+    let urgent = world.pending(2, 1)[0];
+    world.settle();
+    let small = world.pending(3, 1)[0];
+    world.settle();
+    assert_eq!(world.node_of(small), None, "one CPU is free but promised");
+    let of = |world: &World, id| explain::task(&world.state, id, world.now).unwrap();
+    let seen = of(&world, small);
+    assert_eq!((seen.suitable, seen.coming.len()), (0, 0));
+    assert_eq!(seen.reason(), world.err(small));
+    let coming = of(&world, urgent).coming;
+    assert_eq!((coming.len(), &coming[0].ending[..]), (1, &[low][..]));
+    assert_eq!(coming[0].hostname, "host-1");
+    world.report(low, TaskState::Shutdown);
+    assert!(of(&world, urgent).coming.is_empty());
+    world.settle();
+    assert_eq!(world.node_of(urgent), Some(1));
 }
 
 #[test]
