@@ -42,6 +42,7 @@ const RINGS: [&[&str]; 4] = [
         "shell-sim",
         "scenarios",
         "sim",
+        "sim-bugs",
         "docker-cli",
         "xtask",
         "swarmd",

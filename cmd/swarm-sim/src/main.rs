@@ -6,13 +6,19 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use sim::{BUGS, Bug, Failure, Options, Scenario, Show, run_scenario};
-use swarm_sim::{Batch, catch_all, cores, is_enough, run_batch, shrink, table, unreached};
+use swarm_sim::{
+    Batch, catch_all, cores, is_enough, not_shown, run_batch, shrink, table, unreached,
+};
 
 /// Seeds of a batch that must reach every mark.
 const LARGE_BATCH: u64 = 200;
 
 /// Runs that shrinking may take.
 const SHRINK_RUNS_MAX: usize = 2_000;
+
+/// The batch that every change is tried with, which must see planted bugs: seeds from 0 on, and
+/// ticks of faults in each.
+const BATCH: (u64, u64) = (500, 10_000);
 
 const USAGE: &str =
     "usage: swarm-sim [--seed S] [--seeds N] [--ticks N] [--threads N] [--keep-going]
@@ -184,10 +190,15 @@ fn summary(batch: &Batch, took: Duration) {
 /// Runs every planted bug until it is caught.
 fn bugs(args: &Args) -> Result<bool, String> {
     std::panic::set_hook(Box::new(|_| {}));
-    let seeds = args.seeds.unwrap_or(500);
+    let (seeds, ticks) = (args.seeds.unwrap_or(BATCH.0), args.ticks.unwrap_or(BATCH.1));
+    let options = Options {
+        ticks: Some(ticks),
+        ..Options::default()
+    };
     let only: Vec<Bug> = args.bug.into_iter().collect();
     let wanted = if only.is_empty() { BUGS } else { &only };
-    let caught = catch_all(wanted, seeds, args.threads());
+    let range = args.seed..args.seed + seeds;
+    let caught = catch_all(wanted, range, &options, args.threads());
     let table = table(&caught, seeds);
     print!("{table}");
     for (_, failure) in caught.iter().filter_map(|c| c.caught.as_ref()) {
@@ -198,7 +209,12 @@ fn bugs(args: &Args) -> Result<bool, String> {
         let text = replaced(&text, &table).ok_or("the file has no place for the table")?;
         std::fs::write(path, text).map_err(|e| e.to_string())?;
     }
-    Ok(is_enough(&caught))
+    let hidden = not_shown(&caught);
+    let all_shown = hidden.is_empty() || !only.is_empty();
+    if !all_shown {
+        println!("no bug was seen by {hidden:?}");
+    }
+    Ok(is_enough(&caught) && all_shown)
 }
 
 fn first_line(failure: &Failure) -> String {

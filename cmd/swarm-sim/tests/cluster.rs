@@ -50,7 +50,7 @@ fn one_seed_gives_one_history() {
 fn planted_bugs_are_caught_within_a_handful_of_seeds() {
     // Some are caught by asserts of the cores, which need not print.
     std::panic::set_hook(Box::new(|_| {}));
-    let caught = catch_all(&QUICK, 10, cores());
+    let caught = catch_all(&QUICK, 0..10, &Options::default(), cores());
     drop(std::panic::take_hook());
     let missed: Vec<_> = caught
         .iter()

@@ -66,6 +66,36 @@ fn fits_where_it_is(state: &State, task: &Task) -> Verdict {
     Ok(())
 }
 
+/// O3 of a pipeline that has nothing to do: no task is left on a node that no longer fits it.
+///
+/// # Errors
+/// The first task that should have been evicted.
+pub fn nothing_misplaced(state: &State) -> Verdict {
+    for service in state.services().iter() {
+        let asked = constraints(&service.spec.task);
+        let tasks = state.tasks().of_service(service.id);
+        // What a task itself asks for held when it came: its node has changed since.
+        let moved = |t: &Task, n: &Node| {
+            let own = constraints(t.spec());
+            !scheduler::constraint::check_all(&asked, n)
+                && !scheduler::constraint::check_all(&own, n)
+        };
+        let live = tasks.filter(|t| !asked.is_empty() && t.is_active() && t.is_runnable());
+        for task in live {
+            let node = task.node_id.and_then(|n| state.nodes().get(n));
+            let node = node.filter(|n| n.accepts_tasks() && moved(task, n));
+            must!(
+                node.is_none(),
+                "O3",
+                "task {} is left on node {}, which no longer fits {asked:?}",
+                task.id,
+                node.map(|n| n.id.to_string()).unwrap_or_default()
+            );
+        }
+    }
+    Ok(())
+}
+
 fn is_lost(state: &State, task: &Task) -> bool {
     let node = task.node_id.and_then(|n| state.nodes().get(n));
     task.node_id.is_some() && node.is_none_or(|n| n.status.state == NodeState::Down)

@@ -151,3 +151,20 @@ impl Replication {
         self.positions.remove(&id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_that_leads_after_its_removal_is_seen() {
+        let id = RaftId::new(3).unwrap();
+        let membership = Membership {
+            removed: [id].into(),
+            ..Membership::default()
+        };
+        let mut members = Replication::default();
+        let seen = members.leads(id, (2, 0), &membership).unwrap_err();
+        assert_eq!(seen.rule, "R9", "{seen}");
+    }
+}

@@ -34,8 +34,13 @@ pub(crate) enum ToManager {
 pub(crate) enum ToAgent {
     /// A session message of the session of this name.
     Session(String),
-    /// Assignments of a stream, by its number among those of the link.
-    Assignments(u64, Assignments),
+    /// Assignments of a stream, which has this number among those of the link, made when the
+    /// tables were at this version.
+    Assignments {
+        generation: u64,
+        version: u64,
+        message: Assignments,
+    },
     Heartbeat(Duration),
     Reported(u64, bool),
     /// A call or stream ended with an error.
@@ -51,11 +56,11 @@ pub(crate) struct Link {
     pub(crate) session: Option<String>,
     pub(crate) since: u64,
     /// Number of the present assignments stream.
-    generation: u64,
+    pub(crate) generation: u64,
     /// Calls that wait for an answer.
     open_calls: BTreeMap<u64, Waits>,
     /// Messages arrive in the order they were sent.
-    arrives: u64,
+    pub(crate) arrives: u64,
     arrives_there: u64,
 }
 
@@ -91,8 +96,10 @@ pub(crate) struct Agent {
     pub(crate) secrets: BTreeSet<SecretId>,
     /// Since when it has had secrets that no task of it needs.
     pub(crate) idle_secrets: BTreeMap<SecretId, u64>,
-    /// The message that it built on last.
-    chain: String,
+    /// The message that the next one builds on; none until a connection brings a complete set.
+    chain: Option<String>,
+    /// Version of the tables behind what it was told last.
+    pub(crate) told: u64,
     /// What it reported last.
     reported: Vec<(TaskId, TaskStatus)>,
     db: BTreeMap<TaskId, StoredTask>,
@@ -156,7 +163,8 @@ impl World {
             lost: false,
             secrets: BTreeSet::new(),
             idle_secrets: BTreeMap::new(),
-            chain: String::new(),
+            chain: None,
+            told: 0,
             reported: Vec::new(),
             db: BTreeMap::new(),
             unsynced: Vec::new(),
@@ -233,7 +241,10 @@ impl World {
             }
             AgentEvent::Found => self.found(at),
             AgentEvent::Flush => {
-                let writes = std::mem::take(&mut self.agents[at].unsynced);
+                let mut writes = std::mem::take(&mut self.agents[at].unsynced);
+                if self.bug == Some(Bug::StartAgain) {
+                    writes.retain(|w| !matches!(w, Write::Status { .. }));
+                }
                 let agent = &mut self.agents[at];
                 writes.into_iter().for_each(|w| agent.store(w));
             }
@@ -427,13 +438,16 @@ impl World {
             let wait = agent.paused_until - self.now;
             return self.after(wait, Event::ToAgent(at, link, Box::new(answer)));
         }
-        let old = self.bug == Some(Bug::OldGeneration);
-        let agent = &mut self.agents[at];
-        let known = agent.link.as_ref().is_some_and(|l| l.id == link);
-        if let (false, true, true) = (known, old, agent.worker.is_some())
-            && let ToAgent::Assignments(_, message) = answer
+        if let ToAgent::Assignments {
+            generation,
+            version,
+            message,
+        } = answer
         {
-            return self.assigned(at, message);
+            if self.is_current(at, (link, generation)) {
+                self.assigned(at, version, message);
+            }
+            return;
         }
         let Some(side) = self.agents[at].link.as_mut().filter(|l| l.id == link) else {
             return;
@@ -444,10 +458,7 @@ impl World {
                 Some(known) if *known != name => self.drop_link(at, true),
                 Some(_) => {}
             },
-            ToAgent::Assignments(generation, message) if generation == side.generation || old => {
-                self.assigned(at, message);
-            }
-            ToAgent::Assignments(..) => {}
+            ToAgent::Assignments { .. } => {}
             ToAgent::Heartbeat(period) => {
                 side.open_calls.retain(|_, w| *w != Waits::Heartbeat);
                 let us = u64::try_from(period.as_micros()).unwrap_or(u64::MAX);
@@ -465,17 +476,17 @@ impl World {
         }
     }
 
-    fn assigned(&mut self, at: usize, message: Assignments) {
+    fn assigned(&mut self, at: usize, version: u64, message: Assignments) {
         let number = message.results_in;
         self.note(("a", at), number, || crate::show::assignments(&message));
         let mut message = assignments(message);
         let agent = &mut self.agents[at];
-        if self.bug == Some(Bug::OldGeneration) && !message.complete {
-            message.applies_to = agent.chain.clone();
+        if let (Some(Bug::OldGeneration), Some(last)) = (self.bug, &agent.chain) {
+            message.applies_to = last.clone();
         }
-        let fits = message.complete || message.applies_to == agent.chain;
+        let fits = message.complete || agent.chain.as_ref() == Some(&message.applies_to);
         if fits {
-            agent.chain = message.results_in.clone();
+            agent.chain = Some(message.results_in.clone());
             if message.complete {
                 agent.secrets.clear();
             }
@@ -488,6 +499,9 @@ impl World {
             }
         }
         self.mark_if(!fits, "assignments that build on another message");
+        if fits {
+            self.check_generation(at, version);
+        }
         self.work(at, Input::Assignments(message));
     }
 
@@ -500,6 +514,7 @@ impl World {
         link.session = Some(name);
         link.since = now;
         let (id, manager) = (link.id, link.manager);
+        self.agents[at].chain = None;
         self.note(("a", at), 16, || format!("has a session with m{manager}"));
         self.mark("session");
         self.work(at, Input::Connected);

@@ -77,6 +77,13 @@ impl World {
                     .extend((0..self.agents.len()).map(|a| (a, leader)));
                 self.mark("agents reach everybody but the leader");
             }
+            Act::OldLeader => {
+                let leader = self.leader().unwrap_or(at);
+                self.cut_manager(leader, 0);
+                self.hosts[leader].paused_until = self.now + us;
+                self.act_later(us, Act::DropLinks, u64::MAX);
+                self.mark("leader paused and cut off");
+            }
             Act::Clog => self.hosts[at].clogged_until = self.now + us,
             Act::Reorder => self.reorder_until = self.now + us,
             Act::SlowSnapshots => self.slow_down_snapshots(us),
@@ -134,6 +141,13 @@ impl World {
                 self.mark("agent paused");
             }
             Act::CutAgent => self.cut_agent(at, how),
+            Act::HoldAgent => {
+                let until = self.now + us;
+                if let Some(link) = &mut self.agents[at].link {
+                    link.arrives = link.arrives.max(until);
+                }
+                self.mark("connection of an agent stalls");
+            }
             Act::DropLinks => {
                 for at in (0..self.agents.len()).filter(|a| how >> (a % 16) & 1 == 1) {
                     self.drop_link(at, true);

@@ -638,7 +638,12 @@ impl World {
         let verdict = self.oracle.members.applied(raft_id(at), place, hash);
         self.judge(verdict);
         match &entry.payload {
-            Payload::Normal(data) if !skip => self.apply_transaction(at, entry.term, data),
+            Payload::Normal(data) if !skip => {
+                self.apply_transaction(at, entry.term, data);
+                if self.bug == Some(Bug::ApplyTwice) && entry.index.is_multiple_of(40) {
+                    self.apply_transaction(at, entry.term, data);
+                }
+            }
             Payload::Membership(members) => self.members_changed(at, entry.index, members),
             _ => {}
         }

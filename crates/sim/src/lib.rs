@@ -10,7 +10,6 @@
 //! Nothing here reads a clock or draws a number that does not follow from the seed.
 
 mod agent;
-mod bugs;
 mod clients;
 mod clock;
 mod disk;
@@ -34,9 +33,10 @@ mod serving;
 mod show;
 mod snapshot;
 mod spec_text;
-mod spoil;
 mod told;
 mod world;
+
+use sim_bugs as bugs;
 
 pub use bugs::{BUGS, Bug};
 pub use look::{CONVERGED_WITHIN, QUIET};

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use invariants::{
-    Verdict, Violation, as_desired, history_is_bounded, is_updating, must_run, state_hash,
+    Verdict, Violation, as_desired, history_is_bounded, is_updating, must_run, nothing_misplaced,
+    state_hash,
 };
 use types::ServiceId;
 
@@ -33,6 +34,16 @@ pub const QUIET: u64 = 90 * SEC;
 const QUIET_PASSES_MAX: u64 = 30;
 
 impl World {
+    /// O3: a leader's pipeline rests only when everything is where it fits.
+    pub(crate) fn check_pipeline(&mut self) {
+        let Some(at) = self.leader() else { return };
+        let clock = self.clock(at);
+        let head = self.leading(at).and_then(|l| l.at_rest(clock)).cloned();
+        if let Some(head) = head {
+            self.judge(nothing_misplaced(&head));
+        }
+    }
+
     /// O6: what holds at every moment.
     pub(crate) fn look(&mut self) -> Verdict {
         let Some(leader) = self.leader() else {

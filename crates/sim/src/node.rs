@@ -140,6 +140,7 @@ impl World {
     pub(crate) fn execute(&mut self, at: usize, id: TaskId, command: &Command) -> Option<Outcome> {
         let stage = self.agents[at].things.get(&id).map(|t| t.stage);
         let lies = self.bug == Some(crate::bugs::Bug::LieAboutStop);
+        let again = self.bug == Some(crate::bugs::Bug::StartAgain);
         let missing = || Outcome::Failed(Failure::Missing("no such container".into()));
         let outcome = match (command, stage) {
             (Command::Prepare(run), None) => {
@@ -156,6 +157,10 @@ impl World {
                 started(id)
             }
             (Command::Start(_), Some(Stage::Running)) => started(id),
+            (Command::Start(_), Some(Stage::Exited(_))) if again => {
+                self.start(at, id);
+                started(id)
+            }
             (Command::Start(_) | Command::Wait, Some(Stage::Exited(code))) => ended(id, code),
             (Command::Start(_) | Command::Wait, None) => missing(),
             (Command::Wait, _) => return None,

@@ -108,7 +108,7 @@ impl Oracle {
             ));
         }
         if version.is_multiple_of(FULL_COMPARISON_EVERY) {
-            same(state, &fact.state)?;
+            same("R7", state, &fact.state)?;
         }
         Ok(())
     }
@@ -123,7 +123,7 @@ impl Oracle {
         match index.checked_sub(1).and_then(|i| self.facts.get(i)) {
             None if version == 0 => Ok(()),
             None => Err(Violation::new("R8", format!("version {version} never was"))),
-            Some(fact) => same(state, &fact.state),
+            Some(fact) => same("R8", state, &fact.state),
         }
     }
 
@@ -209,12 +209,12 @@ fn seen_of(commit: &Commit) -> u64 {
     commit.changes.iter().fold(start, one)
 }
 
-fn same(state: &State, truth: &State) -> Verdict {
+fn same(rule: &'static str, state: &State, truth: &State) -> Verdict {
     match first_difference(state, truth) {
         None => Ok(()),
         Some(what) => {
             let text = format!("tables differ at version {}: {what}", state.version());
-            Err(Violation::new("R7", text))
+            Err(Violation::new(rule, text))
         }
     }
 }

@@ -12,11 +12,10 @@ use scheduler::Scheduler;
 use store::{Change, Draft, History, Plan, Resume, Speculative, State};
 use types::{Entropy, Timestamp};
 
-use crate::bugs::Bug;
+use crate::bugs::{self, Bug};
 use crate::host::{HISTORY_CHANGES_MAX, Outcome, Waiter};
 use crate::params::MS;
 use crate::serving::Serving;
-use crate::spoil::{is_silent, spoil};
 use crate::world::{ManagerEvent, World};
 
 /// Actions in one transaction of a plan. The shell has 5,000; a small number makes plans of
@@ -83,6 +82,18 @@ impl Stage {
             Self::Scheduler(Box::new(Scheduler::new(view, now))),
             Self::Reaper(Reaper::new(view, now)),
         ]
+    }
+
+    /// What bugs can be planted in.
+    fn kind(&self) -> bugs::Stage {
+        match self {
+            Self::Enforcer(_) => bugs::Stage::Enforcer,
+            Self::Orchestrator(_) => bugs::Stage::Orchestrator,
+            Self::Rebalancer(_) => bugs::Stage::Rebalancer,
+            Self::Allocator(_) => bugs::Stage::Allocator,
+            Self::Scheduler(_) => bugs::Stage::Scheduler,
+            Self::Reaper(_) => bugs::Stage::Reaper,
+        }
     }
 
     fn observe(&mut self, change: &Change) {
@@ -154,7 +165,8 @@ impl World {
             return;
         };
         let ready = status.ready_term == Some(term) || bug == Some(Bug::ReignTooEarly);
-        if leads && ready && process.reign.is_none() && process.settle.is_none() {
+        let spent = process.epoch > 0 && bug == Some(Bug::LeadOnce);
+        if leads && ready && !spent && process.reign.is_none() && process.settle.is_none() {
             self.begin_reign(at, term);
         }
     }
@@ -440,6 +452,10 @@ impl World {
             if leading.seen != leading.began && bug != Some(Bug::SleepThroughNews) {
                 leading.wake_at = Some(clock);
             }
+            if bug == Some(Bug::PollAtRest) {
+                let soon = clock.plus(Duration::from_secs(1));
+                leading.wake_at = Some(leading.wake_at.map_or(soon, |wake| wake.min(soon)));
+            }
         }
         self.sleep(at);
     }
@@ -499,6 +515,13 @@ impl World {
 // === impl Leading ===
 
 impl Leading {
+    /// What the pipeline has seen, if it has nothing to do about it.
+    pub(crate) fn at_rest(&self, clock: Timestamp) -> Option<&State> {
+        let seen = self.view.head().version() == self.seen;
+        let waits = self.wake_at.is_none_or(|wake| wake > clock);
+        (seen && waits && !self.busy).then_some(&self.head)
+    }
+
     /// Takes in what changed on the head.
     fn refresh(&mut self, clock: Timestamp) {
         match self.feed.after(self.seen, usize::MAX) {
@@ -520,14 +543,14 @@ impl Leading {
         rng: &mut dyn Entropy,
     ) -> Plan {
         let stage = &mut self.stages[at];
-        if is_silent(stage, bug) {
+        if bugs::is_silent(stage.kind(), bug) {
             return Plan::default();
         }
         let mut plan = stage.plan(&self.head, clock, rng);
         if let Some(wake) = plan.wake_at {
             self.wake_at = Some(self.wake_at.map_or(wake, |w| w.min(wake)));
         }
-        spoil(stage, &mut plan, &self.head, bug, rng);
+        bugs::spoil(stage.kind(), &mut plan, &self.head, bug, rng);
         plan
     }
 }

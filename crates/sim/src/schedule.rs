@@ -57,6 +57,9 @@ acts! {
     IsolateFromQuorum = "isolate-from-quorum",
     /// Agents reach every manager but the leader.
     HideLeader = "hide-leader",
+    /// The leader gets no time for `ms` and is cut off from the others; then every agent looks for
+    /// a manager again.
+    OldLeader = "old-leader",
     /// Messages of a manager are held for `ms` and then arrive all at once.
     Clog = "clog",
     /// Messages between managers overtake each other for `ms`.
@@ -91,6 +94,8 @@ acts! {
     PauseAgent = "pause-agent",
     /// An agent is cut off from every manager, or with `how` above 0 from one.
     CutAgent = "cut-agent",
+    /// What an agent is sent over its connection arrives `ms` late.
+    HoldAgent = "hold-agent",
     /// Agents lose their connections; `how` says which, bit by bit.
     DropLinks = "drop-links",
     /// The container engine of a node restarts and does not answer for `ms`.
@@ -242,6 +247,7 @@ const FAULTS: &[(Act, u64, &[u64])] = &[
     (Act::Bridge, 2, &[0]),
     (Act::IsolateFromQuorum, 4, &[0]),
     (Act::HideLeader, 3, &[0]),
+    (Act::OldLeader, 3, &[5_000, 30_000]),
     (Act::Clog, 4, &[500, 3_000, 10_000]),
     (Act::Reorder, 3, &[3_000, 20_000]),
     (Act::SlowSnapshots, 3, &[1_000, 20_000]),
@@ -259,6 +265,7 @@ const FAULTS: &[(Act, u64, &[u64])] = &[
     (Act::RebootNode, 6, &[1_000, 60_000]),
     (Act::PauseAgent, 6, &[1_000, 10_000, 60_000]),
     (Act::CutAgent, 6, &[0]),
+    (Act::HoldAgent, 4, &[10_000, 60_000]),
     (Act::DropLinks, 6, &[0]),
     (Act::RestartEngine, 6, &[1, 10_000]),
     (Act::RepeatReports, 4, &[0]),
@@ -275,7 +282,7 @@ const OPERATIONS: &[(Act, u64)] = &[
     (Act::RemoveService, 6),
     (Act::SetAvailability, 20),
     (Act::DrainAll, 1),
-    (Act::Relabel, 5),
+    (Act::Relabel, 10),
     (Act::Rotate, 2),
     (Act::MakeSecret, 4),
     (Act::RotateSecret, 4),

@@ -246,10 +246,16 @@ impl World {
         };
         let view = serving.view.clone();
         let mut message = message;
-        self.spoil_message(&view, &mut message);
+        self.spoil_message(agent, &view, &mut message);
         self.check_told(agent, &view, &message);
         self.mark_message(&message);
-        self.deliver_to_agent(at, link, ToAgent::Assignments(generation, message));
+        let version = view.version();
+        let told = ToAgent::Assignments {
+            generation,
+            version,
+            message,
+        };
+        self.deliver_to_agent(at, link, told);
     }
 
     fn close(&mut self, at: usize, stream: StreamId, error: &CallError) {
@@ -451,6 +457,7 @@ impl World {
             return;
         };
         if !leads {
+            self.mark("complete set refused by a manager that may be deposed");
             let why = "leadership is not confirmed".to_owned();
             return self.deliver_to_agent(at, link, ToAgent::Refused(why));
         }

@@ -1,10 +1,11 @@
 //! What agents are told: that it is committed, theirs, and no more than they need (X1, X4).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use dispatcher::{AssignmentChange, AssignmentKind, Assignments, Item, ItemId};
 use store::{Action, Object, Plan, State};
-use types::{NodeId, NodeState, SecretId, TaskState};
+use types::{NodeId, NodeState, SecretId, Task, TaskState};
 
 use crate::bugs::Bug;
 use crate::params::SEC;
@@ -86,7 +87,32 @@ impl World {
         }
     }
 
-    pub(crate) fn spoil_message(&mut self, view: &State, message: &mut Assignments) {
+    /// Whether assignments come over the connection and the stream that an agent has now.
+    pub(crate) fn is_current(&mut self, at: usize, (link, generation): (u64, u64)) -> bool {
+        let agent = &self.agents[at];
+        if agent.worker.is_none() {
+            return false;
+        }
+        let side = agent.link.as_ref();
+        let current = side.is_some_and(|l| l.id == link && l.generation == generation);
+        let replaced = side.is_some_and(|l| l.session.is_some());
+        self.mark_if(
+            !current && replaced,
+            "assignments of a stream that was replaced",
+        );
+        current || self.bug == Some(Bug::OldGeneration)
+    }
+
+    /// R4: an agent never goes back to what was true before.
+    pub(crate) fn check_generation(&mut self, at: usize, version: u64) {
+        let last = std::mem::replace(&mut self.agents[at].told, version);
+        if version < last {
+            let text = format!("a{at} goes back from what it was told at {last} to {version}");
+            self.violate("R4", text);
+        }
+    }
+
+    pub(crate) fn spoil_message(&mut self, agent: usize, view: &State, message: &mut Assignments) {
         let removes = |c: &AssignmentChange, secret: bool| {
             matches!(c, AssignmentChange::Remove(ItemId::Secret(_)) if secret)
                 || matches!(c, AssignmentChange::Remove(ItemId::Task(_)) if !secret)
@@ -94,6 +120,14 @@ impl World {
         match self.bug {
             Some(Bug::DropRemovals) => message.changes.retain(|c| !removes(c, false)),
             Some(Bug::SecretForever) => message.changes.retain(|c| !removes(c, true)),
+            Some(Bug::TellOthers) => {
+                let own = Some(self.agents[agent].node);
+                let other = |t: &&Arc<Task>| t.node_id.is_some() && t.node_id != own;
+                let some = view.tasks().iter().find(other).cloned();
+                message
+                    .changes
+                    .extend(some.map(|t| AssignmentChange::Update(Item::Task(t))));
+            }
             Some(Bug::SecretEarly) => {
                 let some = view.secrets().iter().next().cloned();
                 message

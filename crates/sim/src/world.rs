@@ -347,6 +347,7 @@ impl World {
                 self.after(SEC, Event::Look);
                 self.look_after_managers();
                 self.check_secrets();
+                self.check_pipeline();
                 let verdict = self.look();
                 self.judge(verdict);
             }

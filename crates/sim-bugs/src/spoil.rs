@@ -2,36 +2,48 @@
 
 use std::sync::Arc;
 
-use store::{Action, NewTask, Object, Plan, State, Step};
+use store::{Action, Key, NewTask, Object, Plan, State, Step};
 use types::service::{PortConfig, PublishMode, UpdateState};
 use types::task::RestartCondition;
 use types::{Entropy, NodeId, Service, ServiceMode, Task, TaskId, TaskState};
 
-use crate::bugs::Bug;
-use crate::reign::Stage;
+use crate::Bug;
+
+/// A stage of the pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Evicts tasks.
+    Enforcer,
+    /// Makes and stops tasks.
+    Orchestrator,
+    /// Moves tasks to nodes that joined.
+    Rebalancer,
+    /// Gives ports.
+    Allocator,
+    /// Places tasks.
+    Scheduler,
+    /// Deletes records.
+    Reaper,
+}
 
 /// Whether a stage plans nothing at all.
-pub(crate) fn is_silent(stage: &Stage, bug: Option<Bug>) -> bool {
+pub fn is_silent(stage: Stage, bug: Option<Bug>) -> bool {
     match stage {
-        Stage::Reaper(_) => bug == Some(Bug::NoReaper),
-        Stage::Enforcer(_) => bug == Some(Bug::NoEnforcer),
+        Stage::Reaper => bug == Some(Bug::NoReaper),
+        Stage::Enforcer => bug == Some(Bug::NoEnforcer),
         _ => false,
     }
 }
 
 /// Plants a bug in the plan of a stage.
-pub(crate) fn spoil(
-    stage: &Stage,
-    plan: &mut Plan,
-    head: &State,
-    bug: Option<Bug>,
-    rng: &mut dyn Entropy,
-) {
+pub fn spoil(stage: Stage, plan: &mut Plan, head: &State, bug: Option<Bug>, rng: &mut dyn Entropy) {
     let Some(bug) = bug else { return };
     match stage {
-        Stage::Orchestrator(_) => orchestrator(plan, head, bug, rng),
-        Stage::Allocator(_) => allocator(plan, head, bug),
-        Stage::Scheduler(_) if bug == Bug::AssignAnywhere => scatter(plan, head, rng),
+        Stage::Orchestrator => orchestrator(plan, head, bug, rng),
+        Stage::Allocator => allocator(plan, head, bug),
+        Stage::Scheduler if bug == Bug::AssignAnywhere => scatter(plan, head, rng),
+        Stage::Scheduler if bug == Bug::Overbook => overbook(plan, head),
+        Stage::Reaper => reaper(plan, head, bug),
         _ => {}
     }
 }
@@ -204,34 +216,112 @@ fn scatter(plan: &mut Plan, head: &State, rng: &mut dyn Entropy) {
     }
 }
 
-fn allocator(plan: &mut Plan, head: &State, bug: Bug) {
-    for action in plan.steps.iter_mut().flat_map(|s| &mut s.actions) {
-        let Action::Update(Object::Service(service)) = action else {
-            continue;
-        };
-        let Some(endpoint) = &service.endpoint else {
-            continue;
-        };
-        let mut endpoint = types::service::Endpoint::clone(endpoint);
-        let Some(port) = endpoint.ports.iter_mut().find(|p| ingress(p)) else {
-            continue;
-        };
-        match bug {
-            Bug::PortTwice => {
-                let others = head.services().iter().filter(|s| s.id != service.id);
-                let mut ports = others.flat_map(|s| s.endpoint.iter().flat_map(|e| &e.ports));
-                let Some(taken) = ports.find(|p| ingress(p) && p.protocol == port.protocol) else {
-                    continue;
-                };
-                port.published_port = taken.published_port;
+/// Every task that reserves something goes to one node.
+fn overbook(plan: &mut Plan, head: &State) {
+    let first = head.nodes().iter().find(|n| n.accepts_tasks());
+    let Some(node) = first.map(|n| n.id) else {
+        return;
+    };
+    for step in &mut plan.steps {
+        for action in &mut step.actions {
+            let Action::Assign { task, node: to, .. } = action else {
+                continue;
+            };
+            let task = head.tasks().get(*task);
+            let free = |t: &&Arc<Task>| t.spec().placement.is_none() && t.node_id.is_none();
+            let reserves = |t: &Arc<Task>| t.spec().reservations().is_some();
+            if task.filter(free).is_some_and(reserves) {
+                *to = node;
+                step.guards.clear();
             }
-            Bug::PortWanders => port.published_port += 100,
-            _ => continue,
         }
-        let mut spoilt = Service::clone(service);
-        spoilt.endpoint = Some(Arc::new(endpoint));
-        *service = Arc::new(spoilt);
     }
+}
+
+// Records.
+
+fn reaper(plan: &mut Plan, head: &State, bug: Bug) {
+    match bug {
+        Bug::HoardHistory => {
+            let kept = |step: &Step| {
+                let of_service =
+                    |a: &Action| matches!(a, Action::Remove(Key::Task(task)) if owned(head, *task));
+                step.actions.iter().any(of_service)
+            };
+            plan.steps.retain(|s| !kept(s));
+        }
+        Bug::ReapTooEarly if !plan.steps.is_empty() => {
+            let mut tasks = head.tasks().iter();
+            let running = tasks.find(|t| t.status.state == TaskState::Running);
+            let removal = running.map(|t| unguarded(vec![Action::Remove(Key::Task(t.id))]));
+            plan.steps.extend(removal);
+        }
+        _ => {}
+    }
+}
+
+fn allocator(plan: &mut Plan, head: &State, bug: Bug) {
+    match bug {
+        Bug::PortTwice => {
+            for action in plan.steps.iter_mut().flat_map(|s| &mut s.actions) {
+                if let Action::Update(Object::Service(service)) = action {
+                    port_twice(service, head);
+                }
+            }
+        }
+        Bug::PortWanders if !plan.steps.is_empty() => {
+            let moved = head.services().iter().find_map(|s| other_port(s, head));
+            let moved = moved.map(|s| unguarded(vec![Action::Update(Object::Service(s))]));
+            plan.steps.extend(moved);
+        }
+        _ => {}
+    }
+}
+
+fn port_twice(service: &mut Arc<Service>, head: &State) {
+    let others = head.services().iter().filter(|s| s.id != service.id);
+    let taken: Vec<_> = others.flat_map(|s| mesh(s).cloned()).collect();
+    let like = |p: &&PortConfig, own: &PortConfig| p.protocol == own.protocol;
+    let spoilt = with_endpoint(service, |port| {
+        let taken = taken.iter().find(|p| like(p, port))?;
+        port.published_port = taken.published_port;
+        Some(())
+    });
+    if let Some(spoilt) = spoilt {
+        *service = spoilt;
+    }
+}
+
+/// The service with another port in place of one that was chosen for it.
+fn other_port(service: &Arc<Service>, head: &State) -> Option<Arc<Service>> {
+    let asked = service.spec.endpoint.iter().flat_map(|e| &e.ports);
+    asked
+        .clone()
+        .find(|p| ingress(p) && p.published_port == 0)?;
+    let used = head.services().iter().flat_map(mesh);
+    let last = used.map(|p| p.published_port).max()?;
+    with_endpoint(service, |port| {
+        port.published_port = last + 1;
+        Some(())
+    })
+}
+
+fn mesh(service: &Arc<Service>) -> impl Iterator<Item = &PortConfig> {
+    let ports = service.endpoint.iter().flat_map(|e| &e.ports);
+    ports.filter(|p| ingress(p))
+}
+
+/// The service with its first port of the mesh changed.
+fn with_endpoint(
+    service: &Service,
+    change: impl FnOnce(&mut PortConfig) -> Option<()>,
+) -> Option<Arc<Service>> {
+    let mut endpoint = types::service::Endpoint::clone(service.endpoint.as_ref()?);
+    change(endpoint.ports.iter_mut().find(|p| ingress(p))?)?;
+    Some(Arc::new(Service {
+        endpoint: Some(Arc::new(endpoint)),
+        ..service.clone()
+    }))
 }
 
 fn ingress(port: &PortConfig) -> bool {

@@ -1,6 +1,10 @@
 //! Bugs that can be planted in what stands around the cores, or in how they are driven, to prove
 //! that the invariants see them. The cores themselves are always the real ones.
 
+mod spoil;
+
+pub use spoil::{Stage, is_silent, spoil};
+
 macro_rules! bugs {
     ($($(#[doc = $text:literal])+ $name:ident,)+) => {
         /// A bug that can be planted.
@@ -36,6 +40,8 @@ bugs! {
     ReuseRaftId,
     /// Committed entries are skipped while a snapshot is being made.
     SkipApply,
+    /// Some committed entries are applied a second time.
+    ApplyTwice,
     /// Snapshots carry the membership of the beginning.
     SnapshotWithoutMembership,
     /// A snapshot claims an index that its content is ahead of.
@@ -56,12 +62,20 @@ bugs! {
     ReignTooEarly,
     /// A deposed leader's view stays in use after a proposal was refused.
     KeepRefusedView,
+    /// A manager that led once does not take up again until it restarts.
+    LeadOnce,
     /// Steps of plans are applied without looking whether their ground has moved.
     SkipGuards,
     /// The pipeline rests although its stages saw something after they planned.
     SleepThroughNews,
+    /// The pipeline looks again every second, whatever it was told.
+    PollAtRest,
     /// Nobody deletes records.
     NoReaper,
+    /// Records of tasks that ended are kept as long as their service lives.
+    HoardHistory,
+    /// Records of tasks that run are deleted.
+    ReapTooEarly,
     /// Nobody evicts tasks whose node no longer fits.
     NoEnforcer,
     /// Replacements start at once, whatever delay and slot ask for.
@@ -78,9 +92,11 @@ bugs! {
     RestartForever,
     /// Tasks are placed on any node.
     AssignAnywhere,
+    /// Tasks are placed without counting what others have reserved.
+    Overbook,
     /// A port of the routing mesh is given to a second service.
     PortTwice,
-    /// A port is chosen anew whenever a service changes.
+    /// A port that was chosen is chosen anew when anything is allocated.
     PortWanders,
     /// The dispatcher sees what is not committed.
     ShowSpeculation,
@@ -90,6 +106,8 @@ bugs! {
     SecretEarly,
     /// A node is never told that a secret is no longer needed.
     SecretForever,
+    /// A node is told of a task of another node.
+    TellOthers,
     /// Nodes that fall silent are never called down.
     NeverDown,
     /// Agents never hear that a task is no longer theirs.
@@ -104,6 +122,8 @@ bugs! {
     StopWhenAlone,
     /// A container is called stopped when the signal is sent.
     LieAboutStop,
+    /// An agent that restarts knows nothing of what it did, and starts what has ended again.
+    StartAgain,
 }
 
 #[cfg(test)]
