@@ -1,5 +1,8 @@
 //! The scheduler's hot paths, each in a function of its own, so that a profiler can count what
-//! each costs: `hot_paths NODES TASKS none|one|each|binpack|wishes|wake`.
+//! each costs: `hot_paths NODES TASKS SHAPE`. A shape is one or more words joined by `-`: the
+//! services that tasks belong to (`none`, `one`, `each` its own), how these rank nodes (`binpack`,
+//! `random`), what they wish (`constraint`, `affinity`, `racks`; `wishes` is the first two), and
+//! what happens in the end (`wake`: node events while all wait; `again`: tasks that are replaced).
 //!
 //! `cargo xtask callgrind` runs it and compares the counts with those on record. It measures no
 //! time.
@@ -11,7 +14,7 @@ use store::{Action, Change, Commit, Draft, Image, ImageItem, LoadError, Plan, St
 use types::entropy::SeededEntropy;
 use types::node::{NodeDescription, NodeStatus};
 use types::options::Strategy;
-use types::task::Placement;
+use types::task::{Placement, PlacementPreference};
 use types::{
     Annotations, Availability, Node, NodeId, NodeSpec, NodeState, Resources, Service, ServiceId,
     ServiceSpec, Task, TaskId, TaskState, TaskStatus, Timestamp,
@@ -19,10 +22,13 @@ use types::{
 
 const CPU: i64 = 1_000_000_000;
 
+/// Events of a shape that has some.
+const EVENTS: usize = 100;
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [nodes, tasks, shape] = args.as_slice() else {
-        eprintln!("usage: hot_paths NODES TASKS none|one|each|binpack|wishes|wake");
+        eprintln!("usage: hot_paths NODES TASKS SHAPE");
         std::process::exit(2);
     };
     let numbers = nodes.parse().ok().zip(tasks.parse().ok());
@@ -34,6 +40,10 @@ fn main() {
             std::process::exit(2);
         }
     }
+}
+
+fn says(shape: &str, word: &str) -> bool {
+    shape.split('-').any(|w| w == word)
 }
 
 /// Places everything; how many tasks have a node then.
@@ -51,8 +61,11 @@ fn run(nodes: u64, tasks: u64, shape: &str) -> Result<usize, LoadError> {
             break;
         }
     }
-    if shape == "wake" {
-        state = flap(state, &mut scheduler, nodes);
+    if says(shape, "wake") {
+        state = flap(state, &mut scheduler);
+    }
+    if says(shape, "again") {
+        state = replace(state, &mut scheduler);
     }
     Ok(state.tasks().count(TaskState::Assigned))
 }
@@ -83,20 +96,66 @@ fn path_observe(scheduler: &mut Scheduler, commit: &Commit) {
     commit.changes.iter().for_each(|c| scheduler.observe(c));
 }
 
-/// A node event while many tasks wait for room that no node has.
+/// What one event costs: a node that changes while many tasks wait for room that no node has, or a
+/// task that is replaced.
 #[inline(never)]
-fn path_wake(scheduler: &mut Scheduler, state: &State, change: &Change, now: Timestamp) -> Plan {
-    scheduler.observe(change);
+fn path_event(
+    scheduler: &mut Scheduler,
+    state: &State,
+    changes: &[Change],
+    now: Timestamp,
+) -> Plan {
+    changes.iter().for_each(|c| scheduler.observe(c));
     scheduler.plan(state, now, &mut SeededEntropy::new(1))
 }
 
-fn flap(mut state: State, scheduler: &mut Scheduler, nodes: u64) -> State {
+/// Has tasks die one after the other, each replaced by an equal one.
+fn replace(mut state: State, scheduler: &mut Scheduler) -> State {
+    let now = Timestamp::from_secs(1_000_001);
+    let mut entropy = SeededEntropy::new(9);
+    let victims: Vec<Arc<Task>> = state.tasks().iter().take(EVENTS).cloned().collect();
+    for victim in victims {
+        let status = TaskStatus {
+            state: TaskState::Complete,
+            ..victim.status.clone()
+        };
+        let next = Task {
+            node_id: None,
+            status: TaskStatus {
+                state: TaskState::Pending,
+                ..TaskStatus::default()
+            },
+            ..Task::new(TaskId::random(&mut entropy), victim.service_spec.clone())
+        };
+        let next = Task {
+            service_id: victim.service_id,
+            spec_version: victim.spec_version,
+            slot: victim.slot,
+            ..next
+        };
+        let end = Action::Report {
+            task: victim.id,
+            status: Box::new(status),
+        };
+        let step = store::Step {
+            guards: Vec::new(),
+            actions: vec![end, Action::Create(next.into())],
+        };
+        let mut draft = Draft::new(&state, now);
+        let _ = draft.add(step);
+        let (_, commit, next) = draft.finish();
+        let plan = path_event(scheduler, &next, &commit.changes, now);
+        let (next, commit) = path_apply(&next, plan, now);
+        path_observe(scheduler, &commit);
+        state = next;
+    }
+    state
+}
+
+fn flap(mut state: State, scheduler: &mut Scheduler) -> State {
     let now = Timestamp::from_secs(1_000_001);
     let ids: Vec<NodeId> = state.nodes().iter().map(|n| n.id).collect();
-    for id in ids
-        .iter()
-        .take(usize::try_from(nodes.min(100)).unwrap_or(1))
-    {
+    for id in ids.iter().take(EVENTS) {
         let Some(node) = state.nodes().get(*id) else {
             continue;
         };
@@ -106,9 +165,7 @@ fn flap(mut state: State, scheduler: &mut Scheduler, nodes: u64) -> State {
         let _ = draft.add(store::Step::unguarded(Action::Update(node.into())));
         let (_, commit, next) = draft.finish();
         state = next;
-        for change in &commit.changes {
-            path_wake(scheduler, &state, change, now);
-        }
+        path_event(scheduler, &state, &commit.changes, now);
     }
     state
 }
@@ -122,7 +179,7 @@ fn cluster(nodes: u64, tasks: u64, shape: &str) -> Result<State, LoadError> {
     }
     let mut shared: Option<Arc<Service>> = None;
     for n in 0..tasks {
-        if shape == "each" || (shape != "none" && shared.is_none()) {
+        if says(shape, "each") || (!says(shape, "none") && shared.is_none()) {
             let made = Arc::new(service(ServiceId::random(&mut entropy), n, shape));
             image.add(ImageItem::Object(store::Object::Service(made.clone())))?;
             shared = Some(made);
@@ -161,25 +218,32 @@ fn service(id: ServiceId, n: u64, shape: &str) -> Service {
         annotations: Annotations::named(format!("service-{n}")),
         ..ServiceSpec::default()
     };
-    let cpus = match shape {
-        "wake" => 2_000,
-        "binpack" => 1,
-        _ => 0,
+    let ranking = [("binpack", Strategy::Binpack), ("random", Strategy::Random)];
+    let ranking = ranking.into_iter().find(|(word, _)| says(shape, word));
+    spec.options.strategy = ranking.map(|(_, strategy)| strategy);
+    let cpus = match ranking {
+        _ if says(shape, "wake") => 2_000,
+        Some(_) => 1,
+        None => 0,
     };
     spec.task.resources.reservations = Some(Resources {
         nano_cpus: cpus * CPU,
         ..Resources::default()
     });
-    if shape == "binpack" {
-        spec.options.strategy = Some(Strategy::Binpack);
-    }
-    if shape == "wishes" {
+    let both = says(shape, "wishes");
+    if both || says(shape, "affinity") {
         spec.options.affinities = vec!["service!=~service-0".into()];
-        spec.task.placement = Some(Placement {
-            constraints: vec!["node.labels.rack!=~/^[0-4]$/".into()],
-            ..Placement::default()
-        });
     }
+    let mut placement = Placement::default();
+    if both || says(shape, "constraint") {
+        placement.constraints = vec!["node.labels.rack!=~/^[0-4]$/".into()];
+    }
+    if says(shape, "racks") {
+        placement.preferences = vec![PlacementPreference::Spread {
+            descriptor: "node.labels.rack".into(),
+        }];
+    }
+    spec.task.placement = Some(placement);
     Service::new(id, spec)
 }
 
