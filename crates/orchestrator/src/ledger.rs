@@ -86,8 +86,12 @@ impl Facts {
         want: Want,
         before: Option<&Self>,
     ) -> Self {
+        let touch_before = before.and_then(|f| f.touch);
         let Some(newest) = slot.newest().filter(|_| want == Want::Keep) else {
-            return Self::default();
+            return Self {
+                touch: Touch::of_unwanted(ground, slot, touch_before),
+                ..Self::default()
+            };
         };
         let wanted = || slot.tasks().filter(|t| ground.is_wanted(t));
         let live = wanted().next().is_some();
@@ -113,7 +117,7 @@ impl Facts {
                 Outdated::Idle
             }),
             touch: (!waits)
-                .then(|| Touch::of(ground, slot, before.and_then(|f| f.touch)))
+                .then(|| Touch::of(ground, slot, touch_before))
                 .flatten()
                 .map(|touch| {
                     if held && !live {
@@ -158,6 +162,15 @@ impl Touch {
 }
 
 impl Touch {
+    /// What an update did to a slot that is wanted no more. Its new task is in flight until it was
+    /// told to stop: the step that tells it may be dropped, and one that takes the update further
+    /// not.
+    fn of_unwanted(ground: &Ground<'_>, slot: &Slot<'_>, before: Option<Self>) -> Option<Self> {
+        let live = slot.tasks().any(|t| ground.is_wanted(t));
+        let touch = live.then(|| Self::of(ground, slot, before)).flatten();
+        touch.filter(|t| matches!(t.progress, Progress::Waiting { .. }))
+    }
+
     /// Nothing of the slot runs or is going to: its policy forbids another task. However its last
     /// one ended, the update has nothing left to wait for.
     fn over(self, last: &Task) -> Self {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use types::{NodeState, ServiceMode, TaskState};
+use types::{Availability, NodeState, ServiceMode, TaskState};
 
-use super::cluster::{Cluster, replicated, spec};
+use super::cluster::{Behaviour, Cluster, replicated, set_image, spec, update_config};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -101,4 +101,28 @@ fn a_job_slot_that_completes_after_all_is_not_run_again() {
     assert_eq!(c.apply(plan.steps), 1, "the second run is dropped");
     c.run(5 * SECOND);
     assert_eq!(c.created.len(), 1);
+}
+
+#[test]
+fn a_slot_whose_node_is_drained_is_in_flight_until_its_task_was_told_to_stop() {
+    let mut c = Cluster::new(2, spec(ServiceMode::Global));
+    c.settle();
+    c.images.insert("v2".into(), Behaviour::Slow);
+    c.update(|s| {
+        s.update = update_config(1);
+        set_image(s, "v2");
+    });
+    c.settle();
+    let task = c.in_state(TaskState::Preparing)[0].clone();
+    let at = c.nodes.iter().position(|n| Some(*n) == task.node_id);
+    c.set_availability(at.unwrap(), Availability::Drain);
+    let plan = c.plan();
+    let report = c.report(&task, TaskState::Ready);
+    c.act(report);
+    assert_eq!(c.apply(plan.steps), 1, "the stop is dropped");
+    assert_eq!(c.slots_in_flight_max, 1);
+    c.settle();
+    let next = c.in_state(TaskState::Preparing)[0].node_id;
+    assert_ne!(next, task.node_id, "the update goes on");
+    assert_eq!(c.slots_in_flight_max, 1);
 }
