@@ -6,7 +6,6 @@ use std::time::Duration;
 use orchestrator::SlotKey;
 use store::{Change, Commit, Diff, State};
 use types::defaults::TASK_HISTORY_RETENTION_LIMIT;
-use types::service::UpdateOrder;
 use types::{Service, ServiceId, Task, TaskId, TaskState, Timestamp};
 
 use crate::{Verdict, must, services, slots, tasks};
@@ -32,8 +31,8 @@ pub struct Checker {
     pub(crate) steps: BTreeSet<TaskId>,
     /// Tasks that were told to stop before they ended.
     pub(crate) told_to_stop: BTreeSet<TaskId>,
-    /// Services that ever asked for replacements to start first.
-    pub(crate) starts_first: BTreeSet<ServiceId>,
+    /// Services that asked for replacements to start first, and since when they do no more.
+    starts_first: BTreeMap<ServiceId, Option<Timestamp>>,
     /// Version at which the update under way of a service began.
     pub(crate) updates: BTreeMap<ServiceId, (Timestamp, u64)>,
     /// Creations in the last minute, by slot.
@@ -46,10 +45,11 @@ impl Checker {
         Self::default()
     }
 
-    /// Whether a service ever asked for replacements to start first: two tasks of a slot may then
-    /// run at a time.
-    pub fn ever_starts_first(&self, service: ServiceId) -> bool {
-        self.starts_first.contains(&service)
+    /// Whether a service asks for replacements to start first, or did within that time: two tasks
+    /// of a slot may then run at once. What an earlier policy started is not stopped in a moment.
+    pub fn starts_first_within(&self, time: Duration, now: Timestamp, service: ServiceId) -> bool {
+        let ceased = self.starts_first.get(&service);
+        ceased.is_some_and(|at| at.is_none_or(|at| now.since(at) <= time))
     }
 
     /// Checks one transaction. `now` is true time, whatever the clocks of managers say.
@@ -63,7 +63,7 @@ impl Checker {
                 Change::Service(diff) => {
                     services::check(after, diff)?;
                     if let Some(service) = &diff.new {
-                        self.service(service, commit.version);
+                        self.service(service, commit.version, now);
                     }
                 }
                 Change::Task(diff) => {
@@ -81,7 +81,7 @@ impl Checker {
         }
         for change in &commit.changes {
             if let Change::Task(diff) = change {
-                slots::check(self, after, diff, commit)?;
+                slots::check(self, around, diff, commit)?;
             }
         }
         Ok(())
@@ -95,11 +95,11 @@ impl Checker {
         }
     }
 
-    fn service(&mut self, service: &Service, version: u64) {
-        let configs = [service.spec.update, service.spec.rollback];
-        let first = |c: &types::service::UpdateConfig| c.order == UpdateOrder::StartFirst;
-        if configs.iter().flatten().any(first) {
-            self.starts_first.insert(service.id);
+    fn service(&mut self, service: &Service, version: u64, now: Timestamp) {
+        if slots::may_start_first(service) {
+            self.starts_first.insert(service.id, None);
+        } else if let Some(ceased) = self.starts_first.get_mut(&service.id) {
+            ceased.get_or_insert(now);
         }
         let status = service.update_status.as_ref();
         let started = status.map_or(Timestamp::ZERO, |s| s.started_at);

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use orchestrator::SlotKey;
 use store::State;
 use types::defaults::TASK_HISTORY_RETENTION_LIMIT;
-use types::service::{PortConfig, Protocol, PublishMode, UpdateConfig, UpdateOrder, UpdateState};
+use types::service::{FailureAction, PortConfig, Protocol, PublishMode, UpdateState};
 use types::task::RestartCondition;
 use types::{Availability, Node, NodeId, NodeState, Service, ServiceMode, Task, TaskId, TaskState};
 
+use crate::slots::may_start_first;
 use crate::{Verdict, must};
 
 /// Records of a slot that may be kept beyond the limit and the attempts that a policy counts: the
@@ -106,16 +107,29 @@ fn service(state: &State, service: &Arc<Service>) -> Verdict {
     for task in state.tasks().of_service(service.id) {
         let run = service.job_status.map(|j| j.iteration);
         let past = service.spec.mode.is_job() && task.job_iteration != run;
+        must!(
+            !past
+                || !task.is_runnable()
+                || service.spec.options.schedule.is_some()
+                || is_lost(state, task),
+            "L1",
+            "task {} of an earlier run of job {} is {}, wanted {}",
+            task.id,
+            service.id,
+            task.status.state,
+            task.desired_state
+        );
         if !past && task.desired_state < TaskState::Remove {
             slots.entry(SlotKey::of(task)).or_default().push(task);
         }
     }
     let (mut taken, mut waiting) = (0, 0u64);
+    let mut free = BTreeSet::new();
     for (key, tasks) in &slots {
         match satisfied(state, service, *key, tasks)? {
             Standing::Taken => taken += 1,
             Standing::Waiting => waiting += 1,
-            Standing::Free => {}
+            Standing::Free => drop(free.insert(*key)),
         }
     }
     let id = service.id;
@@ -135,9 +149,9 @@ fn service(state: &State, service: &Arc<Service>) -> Verdict {
         ),
         ServiceMode::Global | ServiceMode::GlobalJob => {
             for node in state.nodes().iter().filter(|n| belongs(n, service)) {
-                let slot = slots.get(&SlotKey::Node(node.id));
+                let key = SlotKey::Node(node.id);
                 must!(
-                    slot.is_some(),
+                    slots.contains_key(&key) && !free.contains(&key),
                     "L1",
                     "service {id} has no task on node {}",
                     node.id
@@ -146,7 +160,7 @@ fn service(state: &State, service: &Arc<Service>) -> Verdict {
         }
     }
     if waiting > 0 {
-        // An update goes on when there is room for its tasks.
+        // An update goes on when there is room for its tasks, or gives up (`updates_gave_up`).
         return Ok(());
     }
     settled(state, service)
@@ -161,6 +175,28 @@ fn updates(service: &Service) -> bool {
     let status = service.update_status.as_ref().map(|s| s.state);
     let open = [UpdateState::Updating, UpdateState::RollbackStarted];
     status.is_some_and(|s| open.contains(&s))
+}
+
+/// L1: no update is under way that should have given up by now, because its tasks have waited for
+/// room longer than any update may. One that continues whatever fails waits for ever, as it was
+/// asked to.
+///
+/// # Errors
+/// The first update that should be over.
+pub fn updates_gave_up(state: &State) -> Verdict {
+    let patient = |s: &Service| {
+        let rolls_back =
+            s.update_status.as_ref().map(|u| u.state) == Some(UpdateState::RollbackStarted);
+        let config = if rolls_back {
+            s.spec.rollback
+        } else {
+            s.spec.update
+        };
+        config.unwrap_or_default().failure_action == FailureAction::Continue
+    };
+    let mut over = state.services().iter().filter(|s| !patient(s));
+    let stuck = over.find(|s| updates(s));
+    stuck.map_or(Ok(()), |s| settled(state, s))
 }
 
 /// No update goes on for ever.
@@ -221,7 +257,7 @@ fn satisfied(
     let Some(task) = wanted.first() else {
         let done = tasks
             .iter()
-            .any(|t| ended_for_good(t) || lost_for_good(state, t));
+            .any(|t| ended_for_good(t, tasks) || lost_for_good(state, t));
         return Ok(if done {
             Standing::Taken
         } else {
@@ -233,7 +269,7 @@ fn satisfied(
         TaskState::New => a_port_is_taken(state, service),
         _ => false,
     };
-    if wanted.len() == 2 && starts_first(service) && wanted.iter().any(|t| waits(t)) {
+    if wanted.len() == 2 && may_start_first(service) && wanted.iter().any(|t| waits(t)) {
         // The old task goes on until there is room for the new one beside it.
         return Ok(Standing::Waiting);
     }
@@ -267,25 +303,25 @@ fn satisfied(
     Ok(Standing::Waiting)
 }
 
-fn starts_first(service: &Service) -> bool {
-    let configs = [service.spec.update, service.spec.rollback];
-    let first = |c: &UpdateConfig| c.order == UpdateOrder::StartFirst;
-    configs.iter().flatten().any(first)
-}
-
-/// Whether the policy lets a task that ended rest.
-fn ended_for_good(task: &Task) -> bool {
+/// Whether the policy lets a task that ended rest: it asks for no other, or its attempts are used
+/// up. Ends that were so long ago that they left the window of attempts may have lost their records
+/// since, so where there is a window one end that could be the last is enough.
+fn ended_for_good(task: &Task, slot: &[&Arc<Task>]) -> bool {
     let policy = task.spec().restart.clone().unwrap_or_default();
-    let by_itself = matches!(
-        task.status.state,
-        TaskState::Complete | TaskState::Failed | TaskState::Rejected
-    );
+    let by_itself = |t: &Task| {
+        let ended = [TaskState::Complete, TaskState::Failed, TaskState::Rejected];
+        ended.contains(&t.status.state)
+    };
     let condition = match policy.condition {
         RestartCondition::None => true,
         RestartCondition::OnFailure => task.status.state == TaskState::Complete,
         RestartCondition::Any => false,
     };
-    task.status.state.is_terminal() && (condition || (by_itself && policy.max_attempts > 0))
+    let same = |t: &Task| by_itself(t) && t.spec_version == task.spec_version;
+    let ends = slot.iter().filter(|t| same(t)).count() as u64;
+    let windowed = policy.window.is_some_and(|w| !w.is_zero());
+    let used_up = policy.max_attempts > 0 && (windowed || ends > policy.max_attempts);
+    task.status.state.is_terminal() && (condition || (by_itself(task) && used_up))
 }
 
 /// Whether a task that was lost with its node may not be replaced.

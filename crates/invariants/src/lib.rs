@@ -17,7 +17,9 @@ mod tables;
 mod tasks;
 
 pub use checker::Checker;
-pub use desired::{as_desired, history_is_bounded, is_updating, must_run, nothing_misplaced};
+pub use desired::{
+    as_desired, history_is_bounded, is_updating, must_run, nothing_misplaced, updates_gave_up,
+};
 pub use replication::{Position, Replication};
 pub use tables::{first_difference, state_hash};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use orchestrator::SlotKey;
 use store::{Commit, Diff, State};
 use types::defaults::{OLD_TASK_WAIT_MAX, STOP_GRACE_PERIOD};
-use types::service::UpdateState;
+use types::service::{UpdateConfig, UpdateOrder, UpdateState};
 use types::task::RestartCondition;
 use types::{NodeState, Service, ServiceId, ServiceMode, ServiceSpec, Task, TaskSpec, TaskState};
 
@@ -16,7 +16,7 @@ const STOP_REPORT_SLACK: std::time::Duration = std::time::Duration::from_secs(10
 
 pub(crate) fn check(
     checker: &Checker,
-    after: &State,
+    (before, after): (&State, &State),
     diff: &Diff<Task>,
     commit: &Commit,
 ) -> Verdict {
@@ -27,19 +27,34 @@ pub(crate) fn check(
         return Ok(());
     };
     let slot = records(after, service.id, SlotKey::of(task));
-    one_runnable(checker, service, task, &slot)?;
     let goal = goal(service);
-    let was = diff.old.as_ref().map(|t| t.desired_state);
-    let starts = task.desired_state == goal && was.is_none_or(|w| w < goal);
-    if starts && !checker.starts_first.contains(&service.id) {
+    let born = diff.old.is_none();
+    let held = diff.old.as_ref().is_some_and(|t| t.desired_state < goal);
+    // The policy that counts depends on where the update stands, which a later step of the same
+    // transaction may have moved.
+    let known = before.services().get(service.id);
+    let beside = born
+        && known
+            .into_iter()
+            .chain([service])
+            .any(|s| may_start_first(s));
+    if task.desired_state == goal && (born || held) && !beside {
         slot_is_free(after, task, &slot, commit)?;
     }
-    if diff.old.is_none() {
+    if born {
+        one_runnable(service, task, &slot, beside)?;
         not_done_yet(service, task, &slot)?;
         may_be_replaced(checker, task, &slot)?;
         in_its_turn(checker, after, service, task)?;
     }
     Ok(())
+}
+
+/// Whether a service asks for replacements that run before the old task stops.
+pub(crate) fn may_start_first(service: &Service) -> bool {
+    let configs = [service.spec.update, service.spec.rollback];
+    let first = |c: &UpdateConfig| c.order == UpdateOrder::StartFirst;
+    configs.iter().flatten().any(first)
 }
 
 fn goal(service: &Service) -> TaskState {
@@ -55,17 +70,17 @@ fn records(state: &State, service: ServiceId, key: SlotKey) -> Vec<&Arc<Task>> {
     all.filter(|t| SlotKey::of(t) == key).collect()
 }
 
-/// O5: one task that is meant to run, or two where replacements start first.
-fn one_runnable(checker: &Checker, service: &Service, task: &Task, slot: &[&Arc<Task>]) -> Verdict {
-    // What is left of an earlier run of a job is told to go by the next plan; the new run waits.
+/// O5: one task that is meant to run, or two where replacements start first. Judged at births: no
+/// other change makes a task runnable. So two that an earlier policy left behind are lawful until
+/// the next plan, and nothing is born beside them.
+fn one_runnable(service: &Service, task: &Task, slot: &[&Arc<Task>], beside: bool) -> Verdict {
+    // What is left of an earlier run of a job is told to go by the next plan, since whoever begins
+    // a run only writes the service. Until it ended, the new run is held (`slot_is_free`); that
+    // none is forgotten is checked in the end (L1).
     let same_run = |t: &&&Arc<Task>| t.job_iteration == task.job_iteration;
     let runnable: Vec<_> = slot.iter().filter(same_run).collect();
     let runnable: Vec<_> = runnable.iter().filter(|t| t.is_runnable()).collect();
-    let max = if checker.starts_first.contains(&service.id) {
-        2
-    } else {
-        1
-    };
+    let max = 1 + usize::from(beside);
     must!(
         runnable.len() <= max,
         "O5",
@@ -79,6 +94,8 @@ fn one_runnable(checker: &Checker, service: &Service, task: &Task, slot: &[&Arc<
 }
 
 /// O5: a task is let run only when nothing else of its slot can still run, or has been waited for.
+/// A node that is down or removed is not waited for, nor is an old task for ever: that is promised.
+/// Not asked of what is born to run beside another; one that was held waits whatever the order.
 fn slot_is_free(after: &State, task: &Task, slot: &[&Arc<Task>], commit: &Commit) -> Verdict {
     for other in slot.iter().filter(|t| t.id != task.id && t.is_active()) {
         let node = other.node_id.and_then(|n| after.nodes().get(n));
@@ -118,7 +135,10 @@ fn not_done_yet(service: &Service, task: &Task, slot: &[&Arc<Task>]) -> Verdict 
 }
 
 /// O8: a task that ended by itself is replaced as its policy allows. What counts is the last task
-/// of the slot, if it is of the same spec and nobody had told it to stop.
+/// of the slot, if it is of the same spec and nobody had told it to stop: a new spec and a new run
+/// begin anew, and what an operator or a lost node ends is replaced whatever the policy. Where
+/// attempts are counted in a window, older ones are lawfully forgotten: the limit of births a
+/// minute is what holds there.
 fn may_be_replaced(checker: &Checker, task: &Task, slot: &[&Arc<Task>]) -> Verdict {
     let mut earlier: Vec<_> = slot.iter().filter(|t| t.id != task.id).collect();
     earlier.sort_by_key(|t| checker.born.get(&t.id));
@@ -140,7 +160,6 @@ fn may_be_replaced(checker: &Checker, task: &Task, slot: &[&Arc<Task>]) -> Verdi
         RestartCondition::OnFailure => last.status.state != TaskState::Complete,
         RestartCondition::Any => true,
     };
-    let allowed = allowed || task.service_spec.mode.is_job();
     must!(
         allowed,
         "O8",
@@ -162,7 +181,9 @@ fn may_be_replaced(checker: &Checker, task: &Task, slot: &[&Arc<Task>]) -> Verdi
     Ok(())
 }
 
-/// O7: an update has no more slots in flight than it may; O9 for jobs.
+/// O7: an update has no more slots in flight than it may; O9 for jobs. Judged when a step of the
+/// update is born, since nothing else takes a slot further. Jobs are not rolled: another run is all
+/// there is to their update. The pause after a slot (`delay`) is left to the orchestrator's tests.
 fn in_its_turn(checker: &Checker, after: &State, service: &Service, task: &Task) -> Verdict {
     if let ServiceMode::ReplicatedJob { max_concurrent, .. } = service.spec.mode {
         let run = service.job_status.map_or(0, |j| j.iteration);
@@ -204,7 +225,8 @@ fn in_its_turn(checker: &Checker, after: &State, service: &Service, task: &Task)
 }
 
 /// Whether a task that is born takes over from one of another version that was meant to run: a
-/// step of an update. What fills a slot that was given up before is none.
+/// step of an update. What fills a slot that was given up before is none: parallelism bounds what
+/// an update takes away, and nothing is taken there.
 pub(crate) fn is_step(checker: &Checker, before: &State, task: &Task) -> bool {
     let Some(service) = task.service_id else {
         return false;
@@ -216,7 +238,9 @@ pub(crate) fn is_step(checker: &Checker, before: &State, task: &Task) -> bool {
     })
 }
 
-/// Whether two specs run something different, wherever they put it and however often.
+/// Whether two specs run something different, wherever they put it and however often. Where only
+/// the placement differs, tasks that fit stay, and the enforcer evicts the others at once, whatever
+/// the update is at.
 fn runs_another(a: &ServiceSpec, b: &ServiceSpec) -> bool {
     let bare = |s: &ServiceSpec| TaskSpec {
         placement: None,
@@ -225,7 +249,8 @@ fn runs_another(a: &ServiceSpec, b: &ServiceSpec) -> bool {
     a.endpoint != b.endpoint || bare(a) != bare(b)
 }
 
-/// Whether the update under way made this task from one of another version.
+/// Whether the update under way made this task from one of another version. Those of an earlier
+/// update are of another version, or of one that this update goes back to, and then not outdated.
 fn steps_forward(checker: &Checker, service: &Service, task: &Task) -> bool {
     let began = checker.updates.get(&service.id).map_or(0, |u| u.1);
     let is_new = checker.born.get(&task.id).is_some_and(|b| b.0 >= began);

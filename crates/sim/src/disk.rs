@@ -33,8 +33,13 @@ impl Disk {
 
     /// The highest index in the log.
     pub(crate) fn last_index(&self) -> u64 {
-        let covered = self.covered();
-        self.entries.last().map_or(covered, |e| e.index)
+        self.last().1
+    }
+
+    /// Term and index of the newest entry, by which voters compare logs.
+    pub(crate) fn last(&self) -> (u64, u64) {
+        let covered = self.mark.as_ref().map_or((0, 0), |m| (m.term, m.index));
+        self.entries.last().map_or(covered, |e| (e.term, e.index))
     }
 
     /// The index that the newest snapshot covers.

@@ -170,6 +170,14 @@ impl Host {
             || process.is_some_and(|p| p.changes_members_after(index))
     }
 
+    /// Term and index of the newest entry of its log, written or not.
+    pub(crate) fn newest_entry(&self) -> (u64, u64) {
+        let process = self.process.iter();
+        let unwritten = process.flat_map(|p| p.waiting.iter().chain(&p.writing));
+        let newest = unwritten.filter_map(|p| p.entries.last().map(|e| (e.term, e.index)));
+        newest.chain([self.disk.last()]).max().unwrap_or_default()
+    }
+
     fn damage(&mut self, bug: Option<Bug>) {
         self.disk.unsynced.clear();
         match bug {

@@ -2,10 +2,11 @@
 //! (L1), and whether it then rests (L3).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use invariants::{
     Verdict, Violation, as_desired, history_is_bounded, is_updating, must_run, nothing_misplaced,
-    state_hash,
+    state_hash, updates_gave_up,
 };
 use types::ServiceId;
 
@@ -53,6 +54,11 @@ impl World {
         if self.now < since.saturating_add(CONNECTED) {
             return Ok(());
         }
+        // What an earlier policy left running beside another is given as long to stop.
+        let recent = Duration::from_micros(CONNECTED);
+        let now = self.time();
+        let checker = self.oracle.checker();
+        let two_may_run = |service| checker.starts_first_within(recent, now, service);
         let mut running: BTreeMap<_, Vec<String>> = BTreeMap::new();
         for (at, agent) in self.agents.iter().enumerate() {
             let link = agent.link.as_ref();
@@ -67,9 +73,7 @@ impl World {
             for (task, thing) in &agent.things {
                 // Where replacements start first, those on their way out are not counted: each
                 // of several updates in a row may have left one.
-                let counts = |slot: (ServiceId, _)| {
-                    !self.oracle.ever_starts_first(slot.0) || wanted.contains(task)
-                };
+                let counts = |slot: (ServiceId, _)| !two_may_run(slot.0) || wanted.contains(task);
                 if let (Stage::Running, Some(slot)) = (thing.stage, thing.slot)
                     && counts(slot)
                 {
@@ -81,7 +85,7 @@ impl World {
             }
         }
         for ((service, slot), tasks) in running {
-            let allowed = 1 + usize::from(self.oracle.ever_starts_first(service));
+            let allowed = 1 + usize::from(two_may_run(service));
             if tasks.len() > allowed {
                 let text = format!("slot {slot:?} of service {service} runs {tasks:?}");
                 return Err(Violation::new("O6", text));
@@ -110,6 +114,7 @@ impl World {
         if is_updating(self.oracle.state()) {
             // It waits for room, until it gives up or for ever, as its failure action says.
             self.run_until(self.now + GIVES_UP)?;
+            updates_gave_up(self.oracle.state())?;
         }
         self.rests()?;
         history_is_bounded(self.oracle.state())?;

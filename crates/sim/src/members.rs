@@ -254,16 +254,25 @@ impl World {
     }
 
     /// Whether the cluster survives it if the state of this manager is lost for good, or it never
-    /// comes back.
+    /// comes back: one that is left can win an election. Members vote and count by the newest
+    /// membership that they know to be committed, so until those that are left have heard of a
+    /// change, the cluster bears only what it bore before.
     pub(crate) fn may_lose(&self, at: usize) -> bool {
         let id = raft_id(at);
         if self.hosts[at].gone || !self.voters.contains(&id) {
             return !self.hosts[at].gone;
         }
-        let broken = |id: &&RaftId| self.hosts[index(**id)].gone || self.hosts[index(**id)].lost;
-        let lost = self.voters.iter().filter(broken).count();
+        let voters = self.voters.iter().map(|id| &self.hosts[index(*id)]);
+        let left: Vec<&Host> = voters
+            .filter(|h| h.at != at && !h.gone && !h.lost)
+            .collect();
+        let wins = |candidate: &&Host| {
+            let log = candidate.disk.last();
+            let votes = left.iter().filter(|h| h.newest_entry() <= log).count();
+            candidate.disk.hard_state.commit >= self.members_index && votes > self.voters.len() / 2
+        };
         let changes = |h: &Host| h.changes_members_after(self.members_index);
-        lost < (self.voters.len() - 1) / 2 && !self.hosts.iter().any(changes)
+        left.iter().any(wins) && !self.hosts.iter().any(changes)
     }
 
     /// The state of a manager is lost. It joins again as a new member after a while.

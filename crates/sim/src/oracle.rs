@@ -59,9 +59,9 @@ impl Oracle {
         self.facts.last().map_or(&self.empty, |f| &f.state)
     }
 
-    /// Whether a service ever asked for replacements to start first.
-    pub fn ever_starts_first(&self, service: types::ServiceId) -> bool {
-        self.checker.ever_starts_first(service)
+    /// What is remembered of the cluster's past.
+    pub fn checker(&self) -> &Checker {
+        &self.checker
     }
 
     /// A manager applied an entry and has these tables now.

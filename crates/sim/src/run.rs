@@ -25,6 +25,8 @@ pub struct Outcome {
 pub struct Failure {
     /// Seed.
     pub seed: u64,
+    /// How long faults were asked to last, in ticks: with another length the seed is another run.
+    pub ticks: Option<u64>,
     /// When, in simulated microseconds.
     pub at: u64,
     /// What was broken.
@@ -41,13 +43,15 @@ impl Failure {
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { seed, at, what } = self;
+        let Self { seed, at, what, .. } = self;
+        let ticks = self.ticks.map(|t| format!(" --ticks {t}"));
+        let ticks = ticks.unwrap_or_default();
         let (secs, ms) = (at / SEC, at / 1_000 % 1_000);
         let until = secs + 1;
         write!(
             f,
             "seed {seed} at {secs}.{ms:03} s: {what}\n  reproduce: \
-             cargo xtask sim --seed {seed} --show --until {until}"
+             cargo xtask sim --seed {seed}{ticks} --show --until {until}"
         )
     }
 }
@@ -114,6 +118,7 @@ pub fn run_scenario(
     };
     Err(Failure {
         seed: scenario.seed,
+        ticks: options.ticks,
         at: now,
         what,
     })
