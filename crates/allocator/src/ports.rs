@@ -64,9 +64,9 @@ impl PortsInUse {
         ports
     }
 
-    /// Notes ports as allocated to a service, in place of those it had.
+    /// Notes ports as allocated to a service. Those it had stay its own until the change that gives
+    /// them up is seen: its step may be dropped, and that of a service that was given them not.
     pub(crate) fn hold(&mut self, service: ServiceId, ports: &[PortConfig]) {
-        self.taken.retain(|_, by| *by != service);
         for port in ports.iter().filter(|p| is_ingress(p)) {
             let key = (port.protocol, port.published_port);
             self.taken.entry(key).or_insert(service);

@@ -189,6 +189,35 @@ fn a_task_whose_port_is_taken_says_so_and_passes_when_it_is_free() {
 }
 
 #[test]
+fn a_port_that_is_given_up_goes_to_another_service_only_when_that_is_seen() {
+    let mut bench = Bench::new();
+    let mut ids = ["one", "two"].map(|name| bench.service(name, Vec::new()));
+    ids.sort();
+    let [first, second] = ids;
+    bench.change_ports(first, vec![port(80, 8080)]);
+    bench.settle();
+    bench.change_ports(first, Vec::new());
+    bench.change_ports(second, vec![port(80, 8080)]);
+    let plan = bench.plan();
+    // The operator is faster: the step that takes the port away has lost its ground.
+    bench.change_ports(first, vec![port(80, 8080)]);
+    for step in plan.steps {
+        let of_first =
+            |a: &Action| matches!(a, Action::Update(Object::Service(s)) if s.id == first);
+        if !step.actions.iter().any(of_first) {
+            bench.apply(step.actions);
+        }
+    }
+    bench.settle();
+    assert_eq!(bench.published(first), [8080]);
+    let has = bench.state.services().get(second).unwrap().endpoint.clone();
+    assert_eq!(has, None, "the port belongs to one service");
+    bench.change_ports(first, Vec::new());
+    bench.settle();
+    assert_eq!(bench.published(second), [8080]);
+}
+
+#[test]
 fn a_chosen_port_stays_when_the_service_changes_and_the_leader_too() {
     let mut bench = Bench::new();
     bench.service("other", vec![port(1, 0)]);

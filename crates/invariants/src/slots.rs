@@ -44,7 +44,9 @@ pub(crate) fn check(
     if born {
         one_runnable(service, task, &slot, beside)?;
         not_done_yet(service, task, &slot)?;
-        may_be_replaced(checker, task, &slot)?;
+        if !tries_anew(checker, before, service, task) {
+            may_be_replaced(checker, task, &slot)?;
+        }
         in_its_turn(checker, after, service, task)?;
     }
     Ok(())
@@ -132,6 +134,21 @@ fn not_done_yet(service: &Service, task: &Task, slot: &[&Arc<Task>]) -> Verdict 
         service.id
     );
     Ok(())
+}
+
+/// Whether an update gives a slot its new task in place of one of another version that is meant to
+/// run. What earlier updates tried beside that one is not held against it: who goes back to a
+/// version asks for it anew.
+fn tries_anew(checker: &Checker, before: &State, service: &Service, task: &Task) -> bool {
+    let slot = records(before, service.id, SlotKey::of(task));
+    let outdated = |t: &&&Arc<Task>| t.is_runnable() && t.spec_version != task.spec_version;
+    let tried = |t: &&&Arc<Task>| t.spec_version == task.spec_version;
+    let newest = slot
+        .iter()
+        .filter(tried)
+        .filter_map(|t| checker.born.get(&t.id));
+    let began = checker.updates.get(&service.id).map_or(0, |u| u.1);
+    slot.iter().any(|t| outdated(&t)) && newest.max().is_some_and(|born| born.0 < began)
 }
 
 /// O8: a task that ended by itself is replaced as its policy allows. What counts is the last task

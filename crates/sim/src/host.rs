@@ -172,9 +172,10 @@ impl Host {
 
     /// Term and index of the newest entry of its log, written or not.
     pub(crate) fn newest_entry(&self) -> (u64, u64) {
-        let process = self.process.iter();
-        let unwritten = process.flat_map(|p| p.waiting.iter().chain(&p.writing));
-        let newest = unwritten.filter_map(|p| p.entries.last().map(|e| (e.term, e.index)));
+        let unwritten = self.process.iter();
+        let unwritten = unwritten.flat_map(|p| p.waiting.iter().chain(&p.writing));
+        let newest = unwritten.filter_map(|p| p.entries.last());
+        let newest = newest.map(|e| (e.term, e.index));
         newest.chain([self.disk.last()]).max().unwrap_or_default()
     }
 

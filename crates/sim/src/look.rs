@@ -55,10 +55,8 @@ impl World {
             return Ok(());
         }
         // What an earlier policy left running beside another is given as long to stop.
-        let recent = Duration::from_micros(CONNECTED);
-        let now = self.time();
-        let checker = self.oracle.checker();
-        let two_may_run = |service| checker.starts_first_within(recent, now, service);
+        let (checker, recent) = (self.oracle.checker(), Duration::from_micros(CONNECTED));
+        let two_may_run = |service| checker.starts_first_within(recent, self.time(), service);
         let mut running: BTreeMap<_, Vec<String>> = BTreeMap::new();
         for (at, agent) in self.agents.iter().enumerate() {
             let link = agent.link.as_ref();

@@ -263,12 +263,11 @@ impl World {
             return !self.hosts[at].gone;
         }
         let voters = self.voters.iter().map(|id| &self.hosts[index(*id)]);
-        let left: Vec<&Host> = voters
-            .filter(|h| h.at != at && !h.gone && !h.lost)
-            .collect();
+        let there = |h: &&Host| h.at != at && !h.gone && !h.lost;
+        let left: Vec<_> = voters.filter(there).collect();
         let wins = |candidate: &&Host| {
-            let log = candidate.disk.last();
-            let votes = left.iter().filter(|h| h.newest_entry() <= log).count();
+            let votes = |h: &&&Host| h.newest_entry() <= candidate.disk.last();
+            let votes = left.iter().filter(votes).count();
             candidate.disk.hard_state.commit >= self.members_index && votes > self.voters.len() / 2
         };
         let changes = |h: &Host| h.changes_members_after(self.members_index);
