@@ -141,13 +141,14 @@ fn one_more_of_job(plan: &Plan, head: &State, rng: &mut dyn Entropy) -> Option<S
         service.is_some_and(|s| matches!(s.spec.mode, ServiceMode::ReplicatedJob { .. }))
     };
     let mut new = first_new(plan, of_job)?;
-    let above = head
-        .tasks()
-        .of_service(new.service)
-        .map(|t| t.slot)
-        .max()
-        .unwrap_or(0);
-    new.slot = new.slot.max(above) + 1;
+    let planned = plan.steps.iter().flat_map(|s| &s.actions);
+    let planned = planned.filter_map(|a| match a {
+        Action::NewTask(other) if other.service == new.service => Some(other.slot),
+        _ => None,
+    });
+    let known = head.tasks().of_service(new.service).map(|t| t.slot);
+    let above = known.chain(planned).max().unwrap_or(0);
+    new.slot = above + 1;
     new.id = TaskId::random(rng);
     Some(unguarded(vec![Action::NewTask(new)]))
 }
