@@ -1,5 +1,6 @@
 //! Getting certificates from the cluster: the first one for a token, later ones for the old one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use manager::clock;
@@ -7,7 +8,7 @@ use pki::files::NodeCredentials;
 use pki::{Csr, JoinToken, PrivateKeyPem, RootBundle};
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
-use transport::Dialer;
+use transport::{Dialer, Network};
 use types::node::{Availability, OWN_AGENT_LABEL};
 use wire::api;
 use wire::api::ca_client::CaClient;
@@ -52,8 +53,12 @@ async fn timely<T>(
 
 /// Downloads the cluster's root and checks it against the token before anything trusts it; also
 /// compares the clocks, before anything of this node is in the cluster.
-async fn download_root(addr: &str, token: &JoinToken) -> Result<RootBundle, NodeError> {
-    let dialer = Dialer::root_download()?;
+async fn download_root(
+    addr: &str,
+    token: &JoinToken,
+    network: Option<Arc<dyn Network>>,
+) -> Result<RootBundle, NodeError> {
+    let dialer = Dialer::root_download()?.on(network);
     let channel = dial(&dialer, addr).await?;
     let mut client = CaClient::new(channel);
     let request = api::GetRootCaCertificateRequest {};
@@ -77,7 +82,8 @@ async fn dial(dialer: &Dialer, addr: &str) -> Result<Channel, NodeError> {
     dialer.connect(addr).await.map_err(failed)
 }
 
-/// Joins with a token: returns the node's first credentials.
+/// Joins with a token: returns the node's first credentials. The network is the system's unless
+/// another one is given.
 ///
 /// # Errors
 /// In one sentence: the token, the address, the clock or the manager's refusal.
@@ -85,12 +91,13 @@ pub async fn first(
     addr: &str,
     token: &str,
     availability: Availability,
+    network: Option<Arc<dyn Network>>,
 ) -> Result<NodeCredentials, NodeError> {
     let parsed: JoinToken = token
         .parse()
         .map_err(|e: pki::TokenError| NodeError::Token(e.to_string()))?;
-    let roots = download_root(addr, &parsed).await?;
-    let dialer = Dialer::first_certificate(roots.clone())?;
+    let roots = download_root(addr, &parsed, network.clone()).await?;
+    let dialer = Dialer::first_certificate(roots.clone())?.on(network);
     let channel = dial(&dialer, addr).await?;
     let availability = api::node_spec::Availability::from(availability).into();
     let request = |csr: Vec<u8>| api::IssueNodeCertificateRequest {

@@ -19,6 +19,8 @@ mod skew;
 mod supervisor;
 
 pub use config::{Addresses, Memory, NodeConfig, Runner, Start};
+pub use enroll::first as enroll;
 pub use error::NodeError;
+pub use found::{Founded, found};
 pub use leave::{Left, leave};
 pub use node::{Node, Ready};

@@ -112,7 +112,7 @@ async fn begin(
             already(dir, "join")?;
             // A worker needs the port as soon as it is promoted.
             let port = addresses.bind()?;
-            let credentials = enroll::first(addr, token, config.availability).await?;
+            let credentials = enroll::first(addr, token, config.availability, None).await?;
             files::store(dir, &credentials)?;
             dir.bind_cluster(&credentials.identity.cluster_id.to_string())?;
             let manager = credentials.identity.role == NodeRole::Manager;

@@ -21,7 +21,7 @@ use types::NodeId;
 use crate::clock;
 use crate::credentials::{ALPN_H2, Credentials, ReplaceError, joining_config, trusting_config};
 use crate::dial_error::{DialError, explain};
-use crate::network::{self, Ground};
+use crate::network::{self, Ground, Network};
 use crate::prefetch::{FirstWords, Prefetched};
 
 /// A machine that does not answer by then counts as unreachable.
@@ -42,6 +42,7 @@ pub(crate) const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct Dialer {
     trust: Trust,
+    ground: Ground,
 }
 
 #[derive(Clone, Debug)]
@@ -65,6 +66,7 @@ impl Dialer {
     #[must_use]
     pub fn member(credentials: Arc<Credentials>) -> Self {
         Self {
+            ground: credentials.ground(),
             trust: Trust::Member(credentials),
         }
     }
@@ -76,6 +78,7 @@ impl Dialer {
     pub fn first_certificate(roots: RootBundle) -> Result<Self, ReplaceError> {
         Ok(Self {
             trust: Trust::Joining(Arc::new(joining_config(roots)?)),
+            ground: None,
         })
     }
 
@@ -87,7 +90,15 @@ impl Dialer {
     pub fn root_download() -> Result<Self, ReplaceError> {
         Ok(Self {
             trust: Trust::Anybody(Arc::new(trusting_config()?)),
+            ground: None,
         })
+    }
+
+    /// The same on another network: nodes without credentials cannot take it from them.
+    #[must_use]
+    pub fn on(self, network: Option<Arc<dyn Network>>) -> Self {
+        let ground = network;
+        Self { ground, ..self }
     }
 
     /// A channel to the manager at `HOST:PORT`, connected. It reconnects by itself when it breaks,
@@ -140,15 +151,34 @@ impl Dialer {
     ) -> impl tower::Service<http::Uri, Response = Io, Error = DialError, Future = Opening>
     + Send
     + 'static {
-        let (trust, addr) = (self.trust.clone(), addr.to_owned());
+        let (dialer, addr) = (self.clone(), addr.to_owned());
         tower::service_fn(move |_: http::Uri| {
-            let (trust, addr) = (trust.clone(), addr.clone());
+            let (dialer, addr) = (dialer.clone(), addr.clone());
             let opened = async move {
-                let stream = open(&trust, &addr, node_id).await?;
+                let stream = dialer.open(&addr, node_id).await?;
                 Ok(TokioIo::new(stream))
             };
             Box::pin(opened) as Opening
         })
+    }
+
+    /// One connection: TCP, TLS, the server's first words.
+    async fn open(&self, addr: &str, expected: Option<NodeId>) -> Result<Stream, DialError> {
+        let limit = Duration::from_millis(CONNECT_MS_MAX);
+        let silent = |what: &str, ms: u64| format!("{what} within {} s", ms / 1_000);
+        let tcp = timeout(limit, tcp(&self.ground, addr))
+            .await
+            .map_err(|_| DialError::Unreachable {
+                addr: addr.to_owned(),
+                reason: silent("no answer", CONNECT_MS_MAX),
+            })??;
+        let limit = Duration::from_millis(HANDSHAKE_MS_MAX);
+        timeout(limit, tls(&self.trust, addr, expected, tcp))
+            .await
+            .map_err(|_| DialError::NotAManager {
+                addr: addr.to_owned(),
+                reason: silent("it did not finish a TLS handshake", HANDSHAKE_MS_MAX),
+            })?
     }
 }
 
@@ -159,13 +189,6 @@ impl Trust {
         match self {
             Self::Member(credentials) => credentials.current().client.clone(),
             Self::Joining(config) | Self::Anybody(config) => config.clone(),
-        }
-    }
-
-    fn ground(&self) -> Ground {
-        match self {
-            Self::Member(credentials) => credentials.ground(),
-            Self::Joining(_) | Self::Anybody(_) => None,
         }
     }
 
@@ -246,34 +269,15 @@ fn with_settings(endpoint: Endpoint) -> Endpoint {
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
 }
 
-/// One connection: TCP, TLS, the server's first words.
-async fn open(trust: &Trust, addr: &str, expected: Option<NodeId>) -> Result<Stream, DialError> {
-    let limit = Duration::from_millis(CONNECT_MS_MAX);
-    let silent = |what: &str, ms: u64| format!("{what} within {} s", ms / 1_000);
-    let tcp = timeout(limit, tcp(trust.ground(), addr))
-        .await
-        .map_err(|_| DialError::Unreachable {
-            addr: addr.to_owned(),
-            reason: silent("no answer", CONNECT_MS_MAX),
-        })??;
-    let limit = Duration::from_millis(HANDSHAKE_MS_MAX);
-    timeout(limit, tls(trust, addr, expected, tcp))
-        .await
-        .map_err(|_| DialError::NotAManager {
-            addr: addr.to_owned(),
-            reason: silent("it did not finish a TLS handshake", HANDSHAKE_MS_MAX),
-        })?
-}
-
-async fn tcp(ground: Ground, addr: &str) -> Result<network::Stream, DialError> {
+async fn tcp(ground: &Ground, addr: &str) -> Result<network::Stream, DialError> {
     let unknown = |_| DialError::UnknownHost {
         addr: addr.to_owned(),
     };
     let mut error = DialError::UnknownHost {
         addr: addr.to_owned(),
     };
-    for candidate in network::lookup(&ground, addr).await.map_err(unknown)? {
-        match network::Stream::connect(&ground, candidate).await {
+    for candidate in network::lookup(ground, addr).await.map_err(unknown)? {
+        match network::Stream::connect(ground, candidate).await {
             Ok(stream) => {
                 // Only costs latency if the system refuses it.
                 drop(stream.set_nodelay());

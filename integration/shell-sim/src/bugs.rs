@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -28,7 +28,7 @@ use wire::api::control_server::ControlServer;
 /// A bug that can be planted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
-    /// Whoever believes to lead answers reads without asking a majority.
+    /// A manager that led once goes on answering reads itself, without asking anybody.
     StaleRead,
     /// A write whose answer was lost is passed on once more.
     RepeatWrites,
@@ -38,7 +38,7 @@ pub enum Bug {
     KeepFirstLeader,
     /// A stream of assignments that is opened anew begins without its content.
     EmptyReconnect,
-    /// Reports of agents are taken for recorded by whoever gets them first.
+    /// One report of an agent in three is answered and not recorded.
     SwallowReports,
 }
 
@@ -71,24 +71,35 @@ fn is_write(method: &str) -> bool {
 pub(crate) struct Spoil {
     bug: Option<Bug>,
     trusting: ControlServer<ControlApi>,
+    has_led: Arc<AtomicBool>,
     passed: Arc<AtomicUsize>,
 }
 
 impl Spoil {
     pub(crate) fn new(bug: Option<Bug>, manager: &Manager) -> Self {
         let trusting = Arc::new(Trusting(manager.quorum().clone()));
+        let (has_led, mut leader) = (Arc::new(AtomicBool::new(false)), manager.leader());
+        let led = has_led.clone();
+        tokio::spawn(async move {
+            let leads = leader.wait_for(|l| *l == Leader::Here).await.is_ok();
+            led.store(leads, Ordering::Relaxed);
+        });
         Self {
             bug,
             trusting: ControlServer::new(ControlApi::new(manager.ledger().clone(), trusting)),
+            has_led,
             passed: Arc::default(),
         }
     }
 
     /// The same before the gate: what clients get.
     pub(crate) fn outside(&self) -> Self {
-        let bug = self
-            .bug
-            .filter(|bug| matches!(bug, Bug::RepeatWrites | Bug::UnknownIsRefused));
+        let bug = self.bug.filter(|bug| {
+            matches!(
+                bug,
+                Bug::StaleRead | Bug::RepeatWrites | Bug::UnknownIsRefused
+            )
+        });
         Self {
             bug,
             ..self.clone()
@@ -97,12 +108,9 @@ impl Spoil {
 
     /// The same behind the gate: what this manager answers itself.
     pub(crate) fn inside(&self) -> Self {
-        let bug = self.bug.filter(|bug| {
-            matches!(
-                bug,
-                Bug::StaleRead | Bug::EmptyReconnect | Bug::SwallowReports
-            )
-        });
+        let bug = self
+            .bug
+            .filter(|bug| matches!(bug, Bug::EmptyReconnect | Bug::SwallowReports));
         Self {
             bug,
             ..self.clone()
@@ -153,7 +161,9 @@ where
             return Box::pin(inner.call(request));
         };
         match (bug, method.as_str()) {
-            (Bug::StaleRead, "ListConfigs" | "ListServices") => {
+            (Bug::StaleRead, "ListConfigs" | "ListServices")
+                if self.spoil.has_led.load(Ordering::Relaxed) =>
+            {
                 let mut trusting = self.spoil.trusting.clone();
                 Box::pin(async move { trusting.call(request).await })
             }

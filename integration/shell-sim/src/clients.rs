@@ -7,9 +7,9 @@ use invariants::as_desired;
 use tokio::time::{sleep, timeout};
 use torture::{Caller, Client, Doors, Opened, Scene};
 use transport::Dialer;
-use types::{NodeRole, TaskState};
+use types::TaskState;
 
-use crate::nodes::{Ended, Stage, address, credentials};
+use crate::nodes::{Ended, Stage};
 
 /// Connecting takes no longer, or counts as failed.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -27,9 +27,8 @@ pub(crate) struct SimulatedDoors(pub(crate) Arc<Stage>);
 impl SimulatedDoors {
     /// Connects to a manager as the first one: control calls need a manager's certificate.
     async fn connect(&self, via: usize) -> anyhow::Result<Caller> {
-        let nodes = &self.0.authority.nodes;
-        let dialer = Dialer::member(credentials(&nodes[0])?);
-        let addr = address(&nodes[via]);
+        let dialer = Dialer::member(self.0.credentials(0).await?);
+        let addr = self.0.hosts[via].address();
         let channel = timeout(CONNECT_TIME_MAX, dialer.connect(&addr)).await??;
         Ok(Caller::over(channel, ""))
     }
@@ -37,8 +36,7 @@ impl SimulatedDoors {
 
 impl Doors for SimulatedDoors {
     fn count(&self) -> usize {
-        let nodes = self.0.authority.nodes.iter();
-        nodes.filter(|p| p.role == NodeRole::Manager).count()
+        self.0.managers().count()
     }
 
     fn open(&self, via: usize) -> Opened<'_> {
@@ -76,6 +74,9 @@ async fn is_settled(stage: &Stage, scene: &Scene, via: usize) -> bool {
     };
     let running = state.tasks().iter();
     let running = running.filter(|t| t.status.state == TaskState::Running);
-    let engines = stage.executors.values().map(|e| e.engine().running_count());
+    let engines = stage
+        .hosts
+        .iter()
+        .map(|h| h.executor.engine().running_count());
     as_desired(&state).is_ok() && running.count() == engines.sum::<usize>()
 }

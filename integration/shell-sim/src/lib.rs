@@ -17,7 +17,6 @@
 //!
 //! Nothing here is shipped.
 
-mod authority;
 mod bugs;
 mod clients;
 mod network;

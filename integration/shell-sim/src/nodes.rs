@@ -1,66 +1,163 @@
 //! What runs on the hosts: managers behind their gates, agents with simulated containers.
+//!
+//! The first manager founds the cluster before the simulation begins; all others join with a token.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use agent::{Agent, Connect, ConnectError, Peer};
-use control::{ControlError, crud};
+use anyhow::Context;
 use executor::BoxFuture;
-use executor_sim::SimExecutor;
-use manager::ledger::Ledger;
+use executor_sim::{SimConfig, SimExecutor};
+use manager::ledger::{Ledger, News};
+use manager::seed::Seed;
 use manager::{Manager, ManagerConfig, Origin};
-use store::{Draft, State};
+use pki::files::NodeCredentials;
+use storage::StateDir;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tonic::transport::Channel;
-use transport::{Credentials, Dialer, GateLayer, Listener, server_builder};
+use transport::{Credentials, Dialer, GateLayer, Leader, Listener, Network, server_builder};
 use types::NodeRole;
+use types::cluster::JoinTokens;
+use types::node::Availability;
 
-use crate::authority::{Authority, Papers};
 use crate::bugs::{Bug, Shown, Spoil};
 use crate::network::Simulated;
 
 /// Where managers listen.
 pub(crate) const PORT: u16 = 2_377;
-/// Pause between two attempts to start or to plant.
+/// Pause between two attempts to join.
 const RETRY_PERIOD: Duration = Duration::from_millis(300);
 /// What a manager that is asked to stop may take.
 const STOP_TIME_MAX: Duration = Duration::from_secs(8);
 
-/// What hosts share: their papers, their disks, and the word to stop.
+/// A machine of the simulated network, with what outlives its crashes.
+pub(crate) struct Host {
+    pub(crate) name: String,
+    pub(crate) role: NodeRole,
+    /// Its certificate, once it has one.
+    papers: OnceLock<NodeCredentials>,
+    /// How often it has been asked to stop.
+    pub(crate) stops: watch::Sender<u64>,
+    /// What runs its tasks.
+    pub(crate) executor: Arc<SimExecutor>,
+}
+
+/// What hosts share.
 pub(crate) struct Stage {
-    pub(crate) authority: Authority,
-    pub(crate) disks: PathBuf,
-    /// What runs the tasks of the workers, by their number.
-    pub(crate) executors: BTreeMap<usize, Arc<SimExecutor>>,
+    /// All hosts of nodes, managers first.
+    pub(crate) hosts: Vec<Host>,
+    disks: PathBuf,
+    seed: Seed,
+    /// What joins, once the cluster has it.
+    tokens: watch::Sender<Option<JoinTokens>>,
+    /// Who was the last to lead, for faults to hit.
+    pub(crate) leader: AtomicUsize,
     /// What is wrong with the managers.
-    pub(crate) bug: Option<Bug>,
-    /// For each node how often it has been asked to stop.
-    pub(crate) stops: Vec<watch::Sender<u64>>,
+    bug: Option<Bug>,
 }
 
 /// What a host ends with.
 pub(crate) type Ended = Result<(), Box<dyn std::error::Error>>;
 
-/// The address of a host's manager.
-pub(crate) fn address(papers: &Papers) -> String {
-    format!("{}:{PORT}", papers.host)
+fn network() -> Option<Arc<dyn Network>> {
+    Some(Arc::new(Simulated))
 }
 
-/// A node's credentials on the simulated network.
-pub(crate) fn credentials(papers: &Papers) -> anyhow::Result<Arc<Credentials>> {
-    let network = Arc::new(Simulated);
-    Ok(Credentials::simulated(network, papers.credentials.clone())?)
+impl Host {
+    fn new(role: NodeRole, number: usize) -> Self {
+        let letter = match role {
+            NodeRole::Manager => 'm',
+            NodeRole::Worker => 'w',
+        };
+        let name = format!("{letter}{number}");
+        let config = SimConfig {
+            hostname: name.clone(),
+            seed: number as u64,
+            ..SimConfig::default()
+        };
+        Self {
+            name,
+            role,
+            papers: OnceLock::new(),
+            stops: watch::Sender::new(0),
+            executor: Arc::new(SimExecutor::new(config)),
+        }
+    }
+
+    /// Where its manager is reached.
+    pub(crate) fn address(&self) -> String {
+        format!("{}:{PORT}", self.name)
+    }
+}
+
+impl Stage {
+    /// Hosts, and a cluster of which the first one is the founder.
+    pub(crate) fn new(
+        (managers, workers): (usize, usize),
+        disks: PathBuf,
+        bug: Option<Bug>,
+    ) -> anyhow::Result<Self> {
+        let managers = (1..=managers).map(|number| Host::new(NodeRole::Manager, number));
+        let workers = (1..=workers).map(|number| Host::new(NodeRole::Worker, number));
+        let hosts: Vec<Host> = managers.chain(workers).collect();
+        let first = hosts.first().context("a cluster has a manager")?;
+        let dir = StateDir::open(&disks.join("founder"))?;
+        let founded = node::found(&dir, Availability::Active)?;
+        first.papers.get_or_init(|| founded.node);
+        Ok(Self {
+            hosts,
+            disks,
+            seed: founded.seed,
+            tokens: watch::Sender::new(None),
+            leader: AtomicUsize::new(0),
+            bug,
+        })
+    }
+
+    /// The managers' hosts.
+    pub(crate) fn managers(&self) -> impl Iterator<Item = &Host> {
+        let hosts = self.hosts.iter();
+        hosts.filter(|host| host.role == NodeRole::Manager)
+    }
+
+    /// A node's credentials on the simulated network; a new node gets them for its token.
+    pub(crate) async fn credentials(&self, number: usize) -> anyhow::Result<Arc<Credentials>> {
+        let papers = match self.hosts[number].papers.get() {
+            Some(papers) => papers,
+            None => self.enroll(&self.hosts[number]).await?,
+        };
+        Ok(Credentials::simulated(Arc::new(Simulated), papers.clone())?)
+    }
+
+    async fn enroll<'a>(&self, host: &'a Host) -> anyhow::Result<&'a NodeCredentials> {
+        let mut tokens = self.tokens.subscribe();
+        let tokens = tokens.wait_for(Option::is_some).await?.clone();
+        let tokens = tokens.unwrap_or_default();
+        let token = match host.role {
+            NodeRole::Manager => tokens.manager,
+            NodeRole::Worker => tokens.worker,
+        };
+        loop {
+            let via = self.hosts[0].address();
+            match node::enroll(&via, &token, Availability::Active, network()).await {
+                Ok(papers) => return Ok(host.papers.get_or_init(|| papers)),
+                Err(_) => tokio::time::sleep(RETRY_PERIOD).await,
+            }
+        }
+    }
 }
 
 /// A manager from its start until it is asked to stop. Anything else that ends it is an error.
 pub(crate) async fn manager(stage: Arc<Stage>, number: usize) -> Ended {
-    let papers = &stage.authority.nodes[number];
-    let credentials = credentials(papers)?;
-    let mut stop = stage.stops[number].subscribe();
-    let manager = start(&stage, papers, &credentials).await?;
+    let host = &stage.hosts[number];
+    let mut stop = host.stops.subscribe();
+    let credentials = stage.credentials(number).await?;
+    let manager = start(&stage, number, &credentials).await?;
     let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
     let incoming = Listener::bind(any, credentials.clone()).await?.incoming();
     let closer = incoming.closer();
@@ -71,7 +168,9 @@ pub(crate) async fn manager(stage: Arc<Stage>, number: usize) -> Ended {
         .layer(gate)
         .layer(spoil.inside())
         .add_routes(manager.routes());
-    let planted = tokio::spawn(plant(stage.clone(), manager.ledger().clone()));
+    let tokens = tell_tokens(stage.clone(), manager.ledger().clone());
+    let leader = tell_leader(stage.clone(), number, manager.leader());
+    let telling = [tokio::spawn(tokens), tokio::spawn(leader)];
     tokio::select! {
         served = server.serve_with_incoming(incoming) => {
             served?;
@@ -82,7 +181,7 @@ pub(crate) async fn manager(stage: Arc<Stage>, number: usize) -> Ended {
         }
         asked = stop.changed() => asked?,
     }
-    planted.abort();
+    telling.iter().for_each(JoinHandle::abort);
     manager.stop(STOP_TIME_MAX).await;
     closer.close();
     Ok(())
@@ -91,28 +190,29 @@ pub(crate) async fn manager(stage: Arc<Stage>, number: usize) -> Ended {
 /// Starts a manager from what its disk holds, and tries until the others let it in.
 async fn start(
     stage: &Stage,
-    papers: &Papers,
+    number: usize,
     credentials: &Arc<Credentials>,
 ) -> anyhow::Result<Manager> {
-    let raft_dir = stage.disks.join(&papers.host);
-    let founds = papers.id == stage.authority.nodes[0].id;
+    let host = &stage.hosts[number];
+    let raft_dir = stage.disks.join(&host.name);
+    let identity = credentials.identity();
     loop {
         let known = raft_dir.join("member").exists();
-        let seed = founds.then(|| stage.authority.seed.clone());
+        let seed = (number == 0).then(|| stage.seed.clone());
         let origin = match (known, seed) {
             (true, seed) => Origin::Resume(seed),
             (false, Some(seed)) => Origin::Found(seed),
-            (false, None) => Origin::Join(vec![address(&stage.authority.nodes[0])]),
+            (false, None) => Origin::Join(vec![stage.hosts[0].address()]),
         };
         let joins = matches!(origin, Origin::Join(_));
         let started = Manager::start(ManagerConfig {
-            node_id: papers.id,
-            cluster_id: stage.authority.cluster,
-            advertise_addr: address(papers),
+            node_id: identity.node_id,
+            cluster_id: identity.cluster_id,
+            advertise_addr: host.address(),
             credentials: credentials.clone(),
             raft_dir: raft_dir.clone(),
             origin,
-            root_pem: stage.authority.root_pem.clone(),
+            root_pem: stage.seed.root_cert.clone(),
         });
         match started.await {
             Ok(manager) => return Ok(manager),
@@ -122,25 +222,29 @@ async fn start(
     }
 }
 
-/// Makes the records of all nodes that have none, as joining would: certificates are made before
-/// the simulation, whose network the first download of a root does not use.
-async fn plant(stage: Arc<Stage>, ledger: Arc<Ledger>) {
-    let edit = |draft: &mut Draft| -> Result<(), ControlError> {
-        if draft.state().cluster().is_none() {
-            return Ok(());
+/// Tells the tokens as soon as the cluster has them, as an operator would.
+async fn tell_tokens(stage: Arc<Stage>, ledger: Arc<Ledger>) {
+    let (mut state, mut cursor) = ledger.subscribe();
+    loop {
+        if let Some(cluster) = state.cluster() {
+            let tokens = cluster.root_ca.join_tokens.clone();
+            stage.tokens.send_replace(Some(tokens));
+            return;
         }
-        for papers in &stage.authority.nodes {
-            if draft.state().nodes().get(papers.id).is_none() {
-                crud::create(draft, papers.record(), State::nodes)?;
-            }
+        let Some(News::Commits(_, newest) | News::Afresh(newest)) = cursor.next().await else {
+            return;
+        };
+        state = newest;
+    }
+}
+
+/// Tells whenever this manager begins to lead.
+async fn tell_leader(stage: Arc<Stage>, number: usize, mut leader: watch::Receiver<Leader>) {
+    while leader.wait_for(|l| *l == Leader::Here).await.is_ok() {
+        stage.leader.store(number, Ordering::Relaxed);
+        if leader.wait_for(|l| *l != Leader::Here).await.is_err() {
+            return;
         }
-        Ok(())
-    };
-    let all = stage.authority.nodes.len();
-    while ledger.state().nodes().len() < all {
-        // Only the leader can; the others wait for it.
-        drop(ledger.write(edit).await);
-        tokio::time::sleep(RETRY_PERIOD).await;
     }
 }
 
@@ -161,20 +265,18 @@ impl Connect for SimulatedConnect {
 
 /// An agent, for as long as the simulation runs.
 pub(crate) async fn worker(stage: Arc<Stage>, number: usize) -> Ended {
-    let papers = &stage.authority.nodes[number];
-    let managers = stage.authority.nodes.iter();
-    let managers = managers.filter(|p| p.role == NodeRole::Manager);
+    let host = &stage.hosts[number];
+    let credentials = stage.credentials(number).await?;
+    let peer = |host: &Host| Peer {
+        node: None,
+        addr: host.address(),
+    };
     let agent = Agent::start(agent::Config {
-        node: papers.id,
-        executor: stage.executors[&number].clone(),
+        node: credentials.identity().node_id,
+        executor: host.executor.clone(),
         database: None,
-        connect: Arc::new(SimulatedConnect(Dialer::member(credentials(papers)?))),
-        managers: managers
-            .map(|p| Peer {
-                node: Some(p.id),
-                addr: address(p),
-            })
-            .collect(),
+        connect: Arc::new(SimulatedConnect(Dialer::member(credentials))),
+        managers: stage.managers().map(peer).collect(),
         amend: Arc::new(|_| {}),
     })?;
     std::future::pending::<()>().await;

@@ -1,17 +1,14 @@
 //! One run: hosts, clients, faults chosen by the seed, healing, and the verdict.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
-use executor_sim::{SimConfig, SimExecutor};
-use tokio::sync::watch;
 use torture::{Client, Dice, Kind, Record, Scene};
 use turmoil::Sim;
 
-use crate::authority::{Authority, Papers};
 use crate::bugs::Bug;
 use crate::clients::{self, SimulatedDoors};
 use crate::nodes::{self, Stage};
@@ -33,7 +30,7 @@ const HEALED: Duration = Duration::from_secs(50);
 /// The clients' last calls begin before.
 const QUIET: Duration = Duration::from_secs(65);
 /// The run must be over by then: convergence after healing has a bound.
-const END: Duration = Duration::from_secs(600);
+const END: Duration = Duration::from_secs(240);
 
 /// What is done to the network or to a manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,18 +106,8 @@ pub fn run(seed: u64, bug: Option<Bug>) -> anyhow::Result<Report> {
 
 fn run_seed(seed: u64, bug: Option<Bug>) -> anyhow::Result<Report> {
     let disks = tempfile::tempdir()?;
-    let authority = Authority::new(MANAGERS, WORKERS)?;
-    let stage = Arc::new(Stage {
-        stops: authority
-            .nodes
-            .iter()
-            .map(|_| watch::Sender::new(0))
-            .collect(),
-        executors: executors(&authority),
-        authority,
-        disks: disks.path().to_owned(),
-        bug,
-    });
+    let size = (MANAGERS, WORKERS);
+    let stage = Arc::new(Stage::new(size, disks.path().to_owned(), bug)?);
     let scene = Arc::new(Scene {
         record: Record::new(clients::elapsed),
         doors: Box::new(SimulatedDoors(stage.clone())),
@@ -149,20 +136,6 @@ fn run_seed(seed: u64, bug: Option<Bug>) -> anyhow::Result<Report> {
     })
 }
 
-/// Simulated engines for the workers.
-fn executors(authority: &Authority) -> BTreeMap<usize, Arc<SimExecutor>> {
-    let workers = authority.nodes.iter().enumerate().skip(MANAGERS);
-    let executor = |(number, papers): (usize, &Papers)| {
-        let config = SimConfig {
-            hostname: papers.host.clone(),
-            seed: number as u64,
-            ..SimConfig::default()
-        };
-        (number, Arc::new(SimExecutor::new(config)))
-    };
-    workers.map(executor).collect()
-}
-
 fn simulation<'a>(seed: u64) -> Sim<'a> {
     turmoil::Builder::new()
         .rng_seed(seed)
@@ -177,13 +150,8 @@ fn simulation<'a>(seed: u64) -> Sim<'a> {
 impl Run<'_> {
     /// Puts everybody on their hosts.
     fn people(&mut self, scene: &Arc<Scene>) {
-        let names: Vec<String> = self
-            .stage
-            .authority
-            .nodes
-            .iter()
-            .map(|p| p.host.clone())
-            .collect();
+        let hosts = self.stage.hosts.iter();
+        let names: Vec<String> = hosts.map(|host| host.name.clone()).collect();
         for (number, name) in names.iter().enumerate() {
             let stage = self.stage.clone();
             if number < MANAGERS {
@@ -196,7 +164,7 @@ impl Run<'_> {
         }
         self.hosts = names;
         for name in CLIENT_HOSTS {
-            let clients = [(Kind::Config, 20..=250), (Kind::Service, 300..=2_000)].map(|work| {
+            let clients = [(Kind::Config, 5..=80), (Kind::Service, 300..=2_000)].map(|work| {
                 self.clients += 1;
                 Client::new((self.clients, self.dice.fork()), work, scene.clone())
             });
@@ -227,28 +195,32 @@ impl Run<'_> {
                 return Ok(());
             }
             self.undo(fault);
-            let rest = Duration::from_millis(self.dice.between(500, 4_000));
+            let rest = Duration::from_millis(self.dice.between(200, 2_000));
             self.present = None;
             if now + rest >= HEALED {
                 return Ok(());
             }
         }
-        // Two seconds between faults on average, also in simulated time.
-        let due = self.dice.below(2_000) < u64::try_from(TICK.as_millis())?;
+        // A second between faults on average, in simulated time too.
+        let due = self.dice.below(1_000) < u64::try_from(TICK.as_millis())?;
         if now >= CALM && now < HEALED && due {
             let fault = self.choose();
             self.apply(fault);
             self.faults += 1;
             self.present = Some((
                 fault,
-                now + Duration::from_millis(self.dice.between(500, 9_000)),
+                now + Duration::from_millis(self.dice.between(500, 6_000)),
             ));
         }
         Ok(())
     }
 
     fn choose(&mut self) -> Fault {
-        let manager = self.dice.index(MANAGERS);
+        // Half of the faults hit the leader.
+        let manager = match self.dice.below(2) {
+            0 => self.stage.leader.load(Ordering::Relaxed),
+            _ => self.dice.index(MANAGERS),
+        };
         let a = self.dice.index(self.hosts.len());
         let b = (a + 1 + self.dice.index(self.hosts.len() - 1)) % self.hosts.len();
         let other = (manager + 1 + self.dice.index(MANAGERS - 1)) % MANAGERS;
@@ -294,7 +266,9 @@ impl Run<'_> {
                 let name = self.hosts[manager].clone();
                 self.sim.crash(name.as_str());
             }
-            Fault::Stop(manager) => self.stage.stops[manager].send_modify(|count| *count += 1),
+            Fault::Stop(manager) => self.stage.hosts[manager]
+                .stops
+                .send_modify(|count| *count += 1),
         }
     }
 
