@@ -12,6 +12,7 @@
 //! Nothing here knows what swarmd does inside: it sees what a user sees.
 
 mod binaries;
+mod clock;
 mod cluster;
 mod ctl;
 mod grpc;
@@ -21,6 +22,7 @@ mod rig;
 mod waiting;
 
 pub use binaries::Binaries;
+pub use clock::Faketime;
 pub use cluster::{Cluster, Node, Role};
 pub use ctl::{NodeRow, Output, ServiceRow, TaskRow};
 pub use loopback::TaskProcess;

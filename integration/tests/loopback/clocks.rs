@@ -1,52 +1,20 @@
-//! Clocks that are wrong, or become wrong.
-//!
-//! A process sees another time through `libfaketime`; time that passes is not touched, as when
-//! somebody sets a machine's clock.
+//! What nodes do whose clocks are wrong, or become wrong.
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
-use integration::{Cluster, Role};
+use integration::{Cluster, Faketime, Role};
 
 use crate::support::{SOON, processes, sleepers};
 
-/// Where Debian's package `faketime` puts the library, below the directory of the architecture.
-const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
-
 /// The library, or `None` where there is none, which only a machine of a developer may lack.
-fn faketime() -> anyhow::Result<Option<PathBuf>> {
-    let dirs = fs::read_dir("/usr/lib").context("list /usr/lib")?;
-    let found = dirs.flatten().map(|dir| dir.path().join(LIBRARY));
-    let found = found.into_iter().find(|path| path.is_file());
+fn faketime() -> anyhow::Result<Option<Faketime>> {
+    let found = Faketime::find();
     if found.is_none() {
         let lacking = "needs the Debian package faketime";
         anyhow::ensure!(std::env::var_os("CI").is_none(), lacking);
         eprintln!("skipped: {lacking}");
     }
     Ok(found)
-}
-
-/// Gives a node's next process a clock that is off by as much as a file says, now and later.
-fn set_clock(cluster: &mut Cluster, node: usize, library: &Path, by: &str) -> anyhow::Result<()> {
-    let file = cluster.dir().join(format!("clock-{node}"));
-    let own = |key: &str, value: String| (key.to_owned(), value);
-    cluster.node_mut(node).environment = vec![
-        own("LD_PRELOAD", library.display().to_string()),
-        own("FAKETIME_TIMESTAMP_FILE", file.display().to_string()),
-        own("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
-        own("FAKETIME_CACHE_DURATION", "1".into()),
-    ];
-    turn_clock(cluster, node, by)
-}
-
-/// Changes by how much a node's clock is off.
-fn turn_clock(cluster: &Cluster, node: usize, by: &str) -> anyhow::Result<()> {
-    let file = cluster.dir().join(format!("clock-{node}"));
-    let new = file.with_extension("new");
-    fs::write(&new, by)?;
-    Ok(fs::rename(new, file)?)
 }
 
 /// That a sentence names two times and what to do.
@@ -64,7 +32,7 @@ fn names_both_times(said: &str) -> anyhow::Result<()> {
 
 #[test]
 fn a_node_whose_clock_is_hours_off_is_refused_before_it_is_in_the_cluster() -> anyhow::Result<()> {
-    let Some(library) = faketime()? else {
+    let Some(clock) = faketime()? else {
         return Ok(());
     };
     let mut cluster = Cluster::loopback("sim")?;
@@ -73,13 +41,13 @@ fn a_node_whose_clock_is_hours_off_is_refused_before_it_is_in_the_cluster() -> a
     let joiner = cluster.add(&[]);
     for (role, by) in [(Role::Worker, "+5h"), (Role::Manager, "-5h")] {
         let token = cluster.token(0, role)?;
-        set_clock(&mut cluster, joiner, &library, by)?;
+        clock.set(&mut cluster, joiner, by)?;
         let line = ["join", "--token", &token, &seed];
         names_both_times(&cluster.swarmd(joiner, &line)?.refused(1)?)?;
         assert_eq!(cluster.list_nodes(0)?.len(), 1, "it was left behind");
     }
     // With the clock set, the same command works. Minutes do not matter.
-    set_clock(&mut cluster, joiner, &library, "+10m")?;
+    clock.set(&mut cluster, joiner, "+10m")?;
     let token = cluster.token(0, Role::Manager)?;
     cluster.start(joiner, &["join", "--token", &token, &seed])?;
     cluster.ready(joiner)?;
@@ -88,15 +56,15 @@ fn a_node_whose_clock_is_hours_off_is_refused_before_it_is_in_the_cluster() -> a
 
 #[test]
 fn a_manager_does_not_start_again_with_a_clock_that_the_others_contradict() -> anyhow::Result<()> {
-    let Some(library) = faketime()? else {
+    let Some(clock) = faketime()? else {
         return Ok(());
     };
     let mut cluster = Cluster::loopback("sim")?;
     cluster.form(3, 0)?;
     cluster.stop(2)?;
-    set_clock(&mut cluster, 2, &library, "+7h")?;
+    clock.set(&mut cluster, 2, "+7h")?;
     names_both_times(&cluster.swarmd(2, &["run"])?.refused(1)?)?;
-    set_clock(&mut cluster, 2, &library, "+0")?;
+    clock.set(&mut cluster, 2, "+0")?;
     cluster.resume(2)?;
     cluster.wait_voters(0, 3)
 }
@@ -123,12 +91,12 @@ fn restarts(cluster: &Cluster, via: usize, name: &str) -> anyhow::Result<()> {
 
 #[test]
 fn a_leader_whose_clock_is_turned_goes_on_and_so_does_the_next_one() -> anyhow::Result<()> {
-    let Some(library) = faketime()? else {
+    let Some(clock) = faketime()? else {
         return Ok(());
     };
     let mut cluster = Cluster::loopback("process")?;
     let first = cluster.add(&[]);
-    set_clock(&mut cluster, first, &library, "+0")?;
+    clock.set(&mut cluster, first, "+0")?;
     cluster.start(first, &["init"])?;
     cluster.ready(first)?;
     for _ in 0..2 {
@@ -140,7 +108,7 @@ fn a_leader_whose_clock_is_turned_goes_on_and_so_does_the_next_one() -> anyhow::
     let before = processes(&cluster, "steady");
 
     for by in ["+5h", "-5h"] {
-        turn_clock(&cluster, first, by)?;
+        cluster.turn_clock(first, by)?;
         cluster.wait(
             "the node to say that its clock was turned",
             SOON,
@@ -173,20 +141,20 @@ fn a_leader_whose_clock_is_turned_goes_on_and_so_does_the_next_one() -> anyhow::
 
 #[test]
 fn a_node_that_was_away_beyond_its_certificates_end_says_so_and_what_to_do() -> anyhow::Result<()> {
-    let Some(library) = faketime()? else {
+    let Some(clock) = faketime()? else {
         return Ok(());
     };
     let mut cluster = Cluster::loopback("sim")?;
     cluster.form(1, 1)?;
     cluster.stop(1)?;
-    set_clock(&mut cluster, 1, &library, "+100d")?;
+    clock.set(&mut cluster, 1, "+100d")?;
     let said = cluster.swarmd(1, &["run"])?.refused(1)?;
     let last = said.lines().last().unwrap_or_default();
     eprintln!("{last}");
     for part in ["expired at", "clock says", "swarmd leave", "join` again"] {
         assert!(last.contains(part), "{part:?} is not in {last:?}");
     }
-    set_clock(&mut cluster, 1, &library, "-3d")?;
+    clock.set(&mut cluster, 1, "-3d")?;
     let said = cluster.swarmd(1, &["run"])?.refused(1)?;
     let last = said.lines().last().unwrap_or_default();
     eprintln!("{last}");
@@ -195,7 +163,7 @@ fn a_node_that_was_away_beyond_its_certificates_end_says_so_and_what_to_do() -> 
         "{last}"
     );
     // What it says works, once the clock is right again or it joins anew.
-    set_clock(&mut cluster, 1, &library, "+0")?;
+    clock.set(&mut cluster, 1, "+0")?;
     cluster.swarmd(1, &["leave"])?.ok()?;
     let (token, seed) = (cluster.token(0, Role::Worker)?, cluster.node(0).endpoint());
     cluster.start(1, &["join", "--token", &token, &seed])?;

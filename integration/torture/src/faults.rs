@@ -4,6 +4,10 @@ use std::fmt;
 
 use crate::dice::Dice;
 
+/// Clocks are turned by at most so much: a node that starts again when others contradict its clock
+/// by half an hour says so and ends.
+const TURN_SECS_MAX: u64 = 14 * 60;
+
 /// Whom a fault hits; nodes are counted from 0, managers first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Who {
@@ -30,6 +34,10 @@ pub(crate) enum Fault {
     Pause(Who),
     /// The disk of the state directory is full.
     FillDisk(usize),
+    /// The clock is set ahead or back, by so many seconds.
+    TurnClock(Who, i64),
+    /// The process stands still every other moment.
+    Slow(Who),
     /// A worker becomes a manager, and a worker again.
     Promote(usize),
     /// The network link is down.
@@ -59,6 +67,8 @@ pub(crate) struct Reach {
     pub(crate) workers: usize,
     /// Whether links can be cut.
     pub(crate) has_links: bool,
+    /// Whether clocks can be turned.
+    pub(crate) has_clocks: bool,
     /// The node whose disk can be filled.
     pub(crate) small_disk: Option<usize>,
 }
@@ -83,6 +93,8 @@ impl fmt::Display for Fault {
             Self::KillAll => f.write_str("kill all"),
             Self::Pause(who) => write!(f, "pause {who}"),
             Self::FillDisk(node) => write!(f, "fill the disk of {}", n(node)),
+            Self::TurnClock(who, secs) => write!(f, "turn the clock of {who} by {secs} s"),
+            Self::Slow(who) => write!(f, "slow {who} down"),
             Self::Promote(node) => write!(f, "promote {}", n(node)),
             Self::Isolate(who) => write!(f, "isolate {who}"),
             Self::Cut(a, b) => write!(f, "cut {} and {}", n(a), n(b)),
@@ -118,7 +130,7 @@ impl Reach {
         loop {
             let (who, a) = (self.who(dice), dice.index(self.nodes()));
             let b = (a + 1 + dice.index(self.nodes() - 1)) % self.nodes();
-            let found = match dice.below(14) {
+            let found = match dice.below(16) {
                 0 | 1 => Some(Fault::Kill(who)),
                 2 => Some(Fault::RestartStorm(who)),
                 3 => Some(Fault::Stop(who)),
@@ -137,6 +149,8 @@ impl Reach {
                     Some(Fault::Lose(who, dice.between(2, 40)))
                 }
                 13 if self.has_links => Some(Fault::Delay(who, dice.between(5, 300))),
+                14 if self.has_clocks => Some(Fault::TurnClock(who, turn(dice))),
+                15 => Some(Fault::Slow(who)),
                 _ => None,
             };
             if let Some(fault) = found {
@@ -154,6 +168,12 @@ impl Reach {
     }
 }
 
+/// By how many seconds a clock is turned.
+fn turn(dice: &mut Dice) -> i64 {
+    let secs = dice.between(2, TURN_SECS_MAX).cast_signed();
+    if dice.below(2) == 0 { secs } else { -secs }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -165,6 +185,7 @@ mod tests {
             managers: 3,
             workers: 2,
             has_links,
+            has_clocks: small_disk.is_some(),
             small_disk,
         }
     }
@@ -192,9 +213,9 @@ mod tests {
             rounds.map(kind).collect::<BTreeSet<_>>()
         };
         let all = kinds(&reach(true, Some(1)));
-        assert_eq!(all.len(), 13, "{all:?}");
+        assert_eq!(all.len(), 15, "{all:?}");
         let few = kinds(&reach(false, None));
-        assert_eq!(few.len(), 7, "{few:?}");
+        assert_eq!(few.len(), 8, "{few:?}");
         assert!(!few.contains("Cut") && !few.contains("FillDisk"), "{few:?}");
     }
 }

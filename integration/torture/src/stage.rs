@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use integration::{Binaries, Cluster, Rig, Role};
+use integration::{Binaries, Cluster, Faketime, Rig, Role};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use wire::api;
@@ -24,6 +24,12 @@ const ASK_TIME_MAX: Duration = Duration::from_secs(2);
 const STORM_DEATHS: usize = 3;
 /// Time from one of them to the next: enough to open the log, not to be ready.
 const STORM_PERIOD: Duration = Duration::from_millis(250);
+/// How often a slow process is stopped: several elections in all.
+const SLOW_TURNS: usize = 40;
+/// For how long at a time: too short for others to take it for dead.
+const SLOW_STOPPED: Duration = Duration::from_millis(90);
+/// What it gets in between.
+const SLOW_AT_WORK: Duration = Duration::from_millis(10);
 
 /// A cluster and what holds it.
 pub(crate) struct Stage {
@@ -60,6 +66,7 @@ pub(crate) enum Remedy {
     StartAll,
     GoOn(usize),
     FreeDisk,
+    SetClock(usize),
     Demote(usize),
     HealLinks,
 }
@@ -76,41 +83,55 @@ impl Stage {
         let managers = [3, 3, 5][dice.index(3)];
         let workers = 2;
         let on_hosts = ground == Ground::Hosts;
+        // Before the hosts, which see what is mounted when they are made.
+        let disk = match SmallDisk::is_possible() {
+            true => Some(SmallDisk::mount()?),
+            false => None,
+        };
         let cluster = if on_hosts {
             let rig = Rig::up_bare(managers + workers)?;
             Cluster::on_rig_with(rig, binaries, "process")?
         } else {
             Cluster::loopback_with(binaries, "process")?
         };
-        // A disk of a host would be gone with its power.
-        let has_disk = !on_hosts && SmallDisk::is_possible();
-        let small_disk = has_disk.then(|| dice.index(managers));
+        let clocks = Faketime::find();
+        let small_disk = disk.is_some().then(|| dice.index(managers));
         let mut stage = Self {
             cluster,
             reach: Reach {
                 managers,
                 workers,
                 has_links: on_hosts,
+                has_clocks: clocks.is_some(),
                 small_disk,
             },
             runtime: tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
                 .enable_all()
                 .build()?,
-            disk: None,
+            disk,
             running: vec![true; managers + workers],
         };
-        stage.start_all(managers, workers)?;
+        stage.start_all(managers, workers, clocks.as_ref())?;
         Ok(stage)
     }
 
-    fn start_all(&mut self, managers: usize, workers: usize) -> anyhow::Result<()> {
+    fn start_all(
+        &mut self,
+        managers: usize,
+        workers: usize,
+        clocks: Option<&Faketime>,
+    ) -> anyhow::Result<()> {
         let mut token = (String::new(), String::new());
         for number in 0..managers + workers {
             let node = self.cluster.add(&[]);
-            if self.reach.small_disk == Some(node) {
-                let dir = self.cluster.node(node).state_dir.clone();
-                self.disk = Some(SmallDisk::mount(&dir)?);
+            if let Some(disk) = &self.disk
+                && self.reach.small_disk == Some(node)
+            {
+                self.cluster.node_mut(node).state_dir = disk.dir().join("state");
+            }
+            if let Some(clocks) = clocks {
+                clocks.set(&mut self.cluster, node, "+0")?;
             }
             if number == 0 {
                 self.cluster.start(node, &["init"])?;
@@ -238,6 +259,12 @@ impl Stage {
                     .fill()?;
                 vec![Remedy::FreeDisk]
             }
+            Fault::TurnClock(who, secs) => {
+                let node = self.find(who);
+                self.cluster.turn_clock(node, &format!("{secs:+}"))?;
+                vec![Remedy::SetClock(node)]
+            }
+            Fault::Slow(who) => self.slow(who)?,
             Fault::Promote(node) => {
                 self.set_role(node, api::NodeRole::Manager, record);
                 vec![Remedy::Demote(node)]
@@ -302,6 +329,21 @@ impl Stage {
         Ok(vec![Remedy::Start(node)])
     }
 
+    /// Lets a process work a tenth of the time for a while.
+    fn slow(&mut self, who: Who) -> anyhow::Result<Vec<Remedy>> {
+        let node = self.find(who);
+        if !self.running[node] {
+            return Ok(Vec::new());
+        }
+        for _ in 0..SLOW_TURNS {
+            self.cluster.freeze(node, true)?;
+            crate::let_pass(SLOW_STOPPED);
+            self.cluster.freeze(node, false)?;
+            crate::let_pass(SLOW_AT_WORK);
+        }
+        Ok(vec![Remedy::GoOn(node)])
+    }
+
     fn lose(&self, node: usize, percent: u64) -> anyhow::Result<()> {
         let rig = self.cluster.rig()?;
         for other in (0..self.running.len()).filter(|other| *other != node) {
@@ -336,6 +378,7 @@ impl Stage {
             Remedy::GoOn(node) if self.running[node] => self.cluster.freeze(node, false),
             Remedy::GoOn(_) => Ok(()),
             Remedy::FreeDisk => self.disk.as_ref().context("there is no small disk")?.free(),
+            Remedy::SetClock(node) => self.cluster.turn_clock(node, "+0"),
             Remedy::Demote(node) => {
                 self.set_role(node, api::NodeRole::Worker, record);
                 Ok(())
