@@ -274,7 +274,12 @@ fn cluster(args: &Args) -> anyhow::Result<State> {
     for n in 0..args.nodes {
         let id = NodeId::random(&mut entropy);
         let has_plugin = args.plugin_filter && n % PLUGIN_EVERY == 0;
-        image.add(ImageItem::Object(node(id, n, has_plugin).into()))?;
+        let mut node = node(id, n, has_plugin);
+        if args.wish != Wish::Nothing {
+            let labels = &mut node.spec.annotations.labels;
+            labels.insert("rack".into(), (n % 10).to_string());
+        }
+        image.add(ImageItem::Object(node.into()))?;
     }
     let network = args
         .plugin_filter
@@ -335,16 +340,13 @@ pub(crate) fn node(id: NodeId, n: u64, has_plugin: bool) -> Node {
         },
         ..NodeDescription::default()
     };
-    let mut spec = NodeSpec::default();
-    let labels = &mut spec.annotations.labels;
-    labels.insert("rack".into(), (n % 10).to_string());
     Node {
         description: Some(Arc::new(description)),
         status: NodeStatus {
             state: NodeState::Ready,
             ..NodeStatus::default()
         },
-        ..Node::new(id, spec)
+        ..Node::new(id, NodeSpec::default())
     }
 }
 
