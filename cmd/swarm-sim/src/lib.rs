@@ -9,4 +9,4 @@ mod shrink;
 pub use batch::{Batch, cores, run_batch};
 pub use marks::{MARKS, unreached};
 pub use planted::{CAUGHT_MIN_PERCENT, Catch, SHOWN, catch_all, is_enough, not_shown, table};
-pub use shrink::{Shrunk, shrink};
+pub use shrink::{Effort, Shrunk, shrink};

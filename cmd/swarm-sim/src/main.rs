@@ -7,14 +7,21 @@ use std::time::{Duration, Instant};
 
 use sim::{BUGS, Bug, Failure, Options, Scenario, Show, run_scenario};
 use swarm_sim::{
-    Batch, catch_all, cores, is_enough, not_shown, run_batch, shrink, table, unreached,
+    Batch, Effort, catch_all, cores, is_enough, not_shown, run_batch, shrink, table, unreached,
 };
+
+/// The C library's allocator walks and merges lists of what was freed, an eighth of the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Seeds of a batch that must reach every mark.
 const LARGE_BATCH: u64 = 200;
 
-/// Runs that shrinking may take.
-const SHRINK_RUNS_MAX: usize = 2_000;
+/// What shrinking may take.
+const SHRINK_EFFORT: Effort = Effort {
+    runs: 2_000,
+    time: Duration::from_secs(180),
+};
 
 /// The batch that every change is tried with, which must see planted bugs: seeds from 0 on, and
 /// ticks of faults in each.
@@ -143,11 +150,34 @@ fn one(args: &Args) -> Result<bool, String> {
     match run_scenario(&scenario, &args.options(), show) {
         Ok(outcome) => println!("seed {}: fine, trace {:016x}", scenario.seed, outcome.trace),
         Err(failure) => {
-            println!("{failure}");
+            match &args.scenario {
+                Some(_) => println!("{}", heading(&failure)),
+                None => tell(args, &failure),
+            }
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// When and what, without the commands that do it again.
+fn heading(failure: &Failure) -> String {
+    let Failure { seed, at, what, .. } = failure;
+    let (secs, ms) = (at / 1_000_000, at / 1_000 % 1_000);
+    format!("seed {seed} at {secs}.{ms:03} s: {what}")
+}
+
+/// Says what failed, how to see it again and how to make it small.
+fn tell(args: &Args, failure: &Failure) {
+    let ticks = failure.ticks.map(|t| format!(" --ticks {t}"));
+    let bug = args.bug.map(|b| format!(" --bug {b:?}"));
+    let (seed, ticks, bug) = (
+        failure.seed,
+        ticks.unwrap_or_default(),
+        bug.unwrap_or_default(),
+    );
+    println!("{failure}");
+    println!("  make small: cargo xtask sim --seed {seed}{ticks}{bug} --shrink > FILE.sim");
 }
 
 fn batch(args: &Args) -> bool {
@@ -159,9 +189,7 @@ fn batch(args: &Args) -> bool {
     for (name, count) in &batch.marks {
         println!("{count:>10}  {name}");
     }
-    for failure in &batch.failures {
-        println!("{failure}");
-    }
+    batch.failures.iter().for_each(|f| tell(args, f));
     let missed = unreached(&batch.marks);
     let complete = missed.is_empty() || batch.seeds < LARGE_BATCH;
     if !complete {
@@ -239,14 +267,16 @@ fn replaced(text: &str, table: &str) -> Option<String> {
 /// Makes a failing run small and prints it as a scenario.
 fn shrunk(args: &Args) -> Result<bool, String> {
     std::panic::set_hook(Box::new(|_| {}));
-    let Some(found) = shrink(&args.scenario()?, args.bug, SHRINK_RUNS_MAX) else {
+    let Some(found) = shrink(&args.scenario()?, args.bug, SHRINK_EFFORT) else {
         println!("# It does not fail.");
         return Ok(false);
     };
-    for line in found.failure.to_string().lines() {
+    for line in heading(&found.failure).lines() {
         println!("# {line}");
     }
-    println!("# Found in {} runs.", found.runs);
+    let bug = args.bug.map(|b| format!(" --bug {b:?}"));
+    let (runs, bug) = (found.runs, bug.unwrap_or_default());
+    println!("# Found in {runs} runs. Again: cargo xtask sim{bug} --scenario FILE.sim [--show]");
     print!("{}", found.scenario);
     Ok(true)
 }

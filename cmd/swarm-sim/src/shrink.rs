@@ -1,7 +1,19 @@
 //! Makes a failing run small: leaves out steps and makes the cluster smaller as long as the same
 //! invariant still breaks.
 
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
 use sim::{Bug, Failure, Options, SEC, Scenario, run_scenario};
+
+/// What shrinking may take; what it has when either is used up is what it gives back.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// Runs.
+    pub runs: usize,
+    /// Time.
+    pub time: Duration,
+}
 
 /// The smallest scenario that was found, and how it fails.
 #[derive(Debug)]
@@ -15,29 +27,37 @@ pub struct Shrunk {
 }
 
 struct Shrinker {
-    bug: Option<Bug>,
+    options: Options,
     rule: String,
     best: Scenario,
     failure: Failure,
     runs: usize,
     runs_max: usize,
+    until: Instant,
 }
 
-/// Shrinks a scenario that fails, in at most `runs_max` runs; `None` if it holds.
-pub fn shrink(scenario: &Scenario, bug: Option<Bug>, runs_max: usize) -> Option<Shrunk> {
-    let failure = attempt(scenario, bug)?;
-    let mut shrinker = Shrinker {
+/// Shrinks a scenario that fails; `None` if it holds.
+pub fn shrink(scenario: &Scenario, bug: Option<Bug>, effort: Effort) -> Option<Shrunk> {
+    let until = Instant::now() + effort.time;
+    let options = Options {
         bug,
+        ..Options::default()
+    };
+    let failure = run_scenario(scenario, &options, None).err()?;
+    let mut shrinker = Shrinker {
+        options,
         rule: failure.rule().to_owned(),
         best: scenario.clone(),
         failure,
         runs: 1,
-        runs_max,
+        runs_max: effort.runs,
+        until,
     };
     shrinker.end_early();
+    shrinker.make_smaller();
+    shrinker.leave_out_kinds();
     shrinker.leave_out();
     shrinker.make_smaller();
-    shrinker.leave_out();
     let Shrinker {
         best,
         failure,
@@ -51,23 +71,16 @@ pub fn shrink(scenario: &Scenario, bug: Option<Bug>, runs_max: usize) -> Option<
     })
 }
 
-fn attempt(scenario: &Scenario, bug: Option<Bug>) -> Option<Failure> {
-    let options = Options {
-        bug,
-        ..Options::default()
-    };
-    run_scenario(scenario, &options, None).err()
-}
-
 impl Shrinker {
     /// Takes a candidate if the same invariant breaks in it.
     fn try_out(&mut self, candidate: Scenario) -> bool {
-        if self.runs >= self.runs_max || candidate == self.best {
+        let spent = self.runs >= self.runs_max || Instant::now() >= self.until;
+        if spent || candidate == self.best {
             return false;
         }
         self.runs += 1;
-        let found = attempt(&candidate, self.bug).filter(|f| f.rule() == self.rule);
-        let Some(failure) = found else {
+        let result = run_scenario(&candidate, &self.options, None);
+        let Some(failure) = result.err().filter(|f| f.rule() == self.rule) else {
             return false;
         };
         (self.best, self.failure) = (candidate, failure);
@@ -83,11 +96,23 @@ impl Shrinker {
         self.try_out(candidate);
     }
 
-    /// Leaves out ever smaller runs of steps.
+    /// Leaves out all steps of a kind, where none of them is needed.
+    fn leave_out_kinds(&mut self) {
+        let kinds: BTreeSet<_> = self.best.steps.iter().map(|s| s.act).collect();
+        for kind in kinds {
+            let mut candidate = self.best.clone();
+            candidate.steps.retain(|s| s.act != kind);
+            self.try_out(candidate);
+        }
+        self.end_early();
+    }
+
+    /// Leaves out ever smaller runs of steps, until none of one step can go.
     fn leave_out(&mut self) {
         let mut size = self.best.steps.len().div_ceil(2);
         while size > 0 {
             let mut from = 0;
+            let before = self.best.steps.len();
             while from < self.best.steps.len() {
                 let mut candidate = self.best.clone();
                 let to = (from + size).min(candidate.steps.len());
@@ -96,7 +121,9 @@ impl Shrinker {
                     from += size;
                 }
             }
-            size /= 2;
+            self.end_early();
+            let again = size == 1 && self.best.steps.len() < before;
+            size = if again { 1 } else { size / 2 };
         }
     }
 
@@ -124,5 +151,6 @@ impl Shrinker {
                 self.try_out(candidate);
             }
         }
+        self.end_early();
     }
 }
