@@ -2,6 +2,7 @@
 //!
 //! - [`service`], [`node`], [`task`], [`cluster`], [`objects`]: the calls, over [`crud`] and
 //!   [`filter`].
+//! - [`certificate`]: who gets which certificate.
 //! - [`plan`], [`rebalance`]: what a change would do, before it is made.
 //! - [`progress`], [`explain`]: how far something is and why it is not further.
 //! - [`member`]: what the group of managers bears.
@@ -9,6 +10,7 @@
 //! Nothing here reads a clock, draws a random number or waits; who serves the calls does that,
 //! and commits what was drafted.
 
+pub mod certificate;
 pub mod cluster;
 pub mod crud;
 pub mod error;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use policy::Standing;
 use store::{Action, Draft, Key, State};
 use types::node::{IssuanceState, Membership};
 use types::task::message;
-use types::{Node, NodeRole, NodeSpec, NodeState, TaskState, TaskStatus, Timestamp};
+use types::{Node, NodeId, NodeRole, NodeSpec, NodeState, TaskState, TaskStatus, Timestamp};
 use wire::api;
 
 use crate::crud;
@@ -91,6 +92,41 @@ pub fn rotate(draft: &mut Draft, id: &str) -> Result<Arc<Node>> {
     let mut node = Node::clone(crud::find(draft.state().nodes(), id)?);
     node.certificate.state = IssuanceState::Rotate;
     crud::update(draft, node, State::nodes)
+}
+
+/// Makes the role of a node follow what is asked for: the role manager does, when nothing is in the
+/// way. What certificate it has says another role, so it is asked for a new one in the same breath.
+pub fn follow_role(draft: &mut Draft, id: NodeId, role: NodeRole) -> Result<()> {
+    let Some(node) = draft.state().nodes().get(id) else {
+        return Ok(());
+    };
+    if node.role == role || node.spec.desired_role != role {
+        return Ok(());
+    }
+    let mut node = Node {
+        role,
+        ..Node::clone(node)
+    };
+    node.certificate.state = IssuanceState::Rotate;
+    crud::update(draft, node, State::nodes).map(drop)
+}
+
+/// Whether a node was removed: its certificates count no more.
+pub fn is_removed(state: &State, id: NodeId) -> bool {
+    let removed = state.cluster().map(|c| &c.blacklisted_certificates);
+    removed.is_some_and(|r| !r.is_empty() && r.contains_key(&id.to_string()))
+}
+
+/// What the tables say of a node, for the gate.
+pub fn standing(state: &State, id: NodeId) -> Standing {
+    if state.cluster().is_none() {
+        return Standing::Unknown;
+    }
+    if is_removed(state, id) {
+        return Standing::Removed;
+    }
+    let node = state.nodes().get(id);
+    node.map_or(Standing::Unknown, |node| Standing::Known(node.role))
 }
 
 /// A stock Docker Engine speaks another protocol between managers than ours. It is known by its

@@ -119,11 +119,9 @@ fn draft(state: &State, change: Change, now: Timestamp) -> Result<Drafted<'_>, C
             &mut SeededEntropy::new(now.0),
         ),
         Some(old) => {
-            let update = service::Update {
-                id: old.id.to_string(),
-                version: old.meta.version,
-                spec: spec.clone(),
-                rollback,
+            let update = match rollback {
+                true => service::Update::back(old),
+                false => service::Update::to(old, spec.clone()),
             };
             service::update(&mut draft, update, now)
         }

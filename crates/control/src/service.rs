@@ -21,8 +21,18 @@ pub fn create(
     now: Timestamp,
     entropy: &mut dyn Entropy,
 ) -> Result<Arc<Service>> {
-    validate::service(&spec)?;
     check_offered(&spec)?;
+    make(draft, spec, now, entropy)
+}
+
+/// Creates a service, also one that asks for what the pipeline can carry out and nodes cannot.
+pub fn make(
+    draft: &mut Draft,
+    spec: ServiceSpec,
+    now: Timestamp,
+    entropy: &mut dyn Entropy,
+) -> Result<Arc<Service>> {
+    validate::service(&spec)?;
     validate::service_refs(draft.state(), None, &spec)?;
     validate::service_policies(draft.state(), None, &spec)?;
     warn(draft.state(), None, &spec);
@@ -56,6 +66,7 @@ fn check_offered(spec: &ServiceSpec) -> Result<()> {
 }
 
 /// What an update of a service asks for.
+#[derive(Debug)]
 pub struct Update {
     /// The service, by id.
     pub id: String,
@@ -67,8 +78,36 @@ pub struct Update {
     pub rollback: bool,
 }
 
+impl Update {
+    /// Another spec for a service as it is.
+    pub fn to(service: &Service, spec: ServiceSpec) -> Self {
+        Self {
+            id: service.id.to_string(),
+            version: service.meta.version,
+            spec,
+            rollback: false,
+        }
+    }
+
+    /// The way back of a service as it is.
+    pub fn back(service: &Service) -> Self {
+        Self {
+            rollback: true,
+            ..Self::to(service, ServiceSpec::clone(&service.spec))
+        }
+    }
+}
+
 /// Updates a service, or takes it back to its previous spec.
 pub fn update(draft: &mut Draft, update: Update, now: Timestamp) -> Result<Arc<Service>> {
+    if !update.rollback {
+        check_offered(&update.spec)?;
+    }
+    edit(draft, update, now)
+}
+
+/// Updates a service, also to what the pipeline can carry out and nodes cannot.
+pub fn edit(draft: &mut Draft, update: Update, now: Timestamp) -> Result<Arc<Service>> {
     let old = crud::find(draft.state().services(), &update.id)?.clone();
     let mut service = Service::clone(&old);
     service.meta.version = update.version;
@@ -89,7 +128,6 @@ pub fn update(draft: &mut Draft, update: Update, now: Timestamp) -> Result<Arc<S
 
 fn check_update(state: &State, old: &Service, spec: &ServiceSpec) -> Result<()> {
     validate::service(spec)?;
-    check_offered(spec)?;
     // Not wrong in itself, and yet not to be had: clients of SwarmKit expect this code.
     validate::service_update(&old.spec, spec)
         .map_err(|e| ControlError::Unsupported(e.to_string()))?;

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use pki::csr::CheckedCsr;
-use pki::{CertificateOrder, JoinTokens, PrivateKeyPem, RootCa, Serial};
-use store::{Draft, State};
+use pki::{CertificateOrder, PrivateKeyPem, RootCa, Serial};
+use store::State;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::{Request, Response, Status};
 use transport::Caller;
@@ -21,7 +21,7 @@ use crate::clock;
 use crate::control_api::status::{OrRefuse, write_status};
 use crate::entropy::SystemEntropy;
 use crate::ledger::Ledger;
-use control::ControlError;
+use control::certificate;
 use control::crud;
 
 /// Serves certificates.
@@ -45,8 +45,8 @@ impl CaApi {
     ) -> Result<(NodeId, Membership), Status> {
         let state = self.ledger.state();
         let cluster = the_cluster(&state)?;
-        let role = token_role(cluster, &request.token)?;
-        check_suits(role, is_own)?;
+        let role = certificate::first_role(cluster, &request.token).or_refuse()?;
+        certificate::check_suits(role, is_own).or_refuse()?;
         let availability = availability(request.availability())?;
         let id = NodeId::random(&mut SystemEntropy);
         let certificate = sign(cluster, id, role, request.csr)?;
@@ -68,50 +68,17 @@ impl CaApi {
     ) -> Result<(NodeId, Membership), Status> {
         let state = self.ledger.state();
         let cluster = the_cluster(&state)?;
-        let removed = cluster
-            .blacklisted_certificates
-            .contains_key(&id.to_string());
-        let node = state.nodes().get(id);
-        let role = pki::renewal_role(node.map(AsRef::as_ref), removed)
-            .map_err(|e| Status::permission_denied(e.to_string()))?;
-        check_suits(role, is_own)?;
+        let role = certificate::next_role(&state, id).or_refuse()?;
+        certificate::check_suits(role, is_own).or_refuse()?;
         let certificate = sign(cluster, id, role, request.csr)?;
         let stored = self
             .ledger
-            .write(|draft| store_certificate(draft, id, certificate))
+            .write(|draft| certificate::store(draft, id, certificate))
             .await;
         let node = stored.map_err(write_status)?;
         tracing::info!(node = %id, role = role.name(), "certificate renewed");
         Ok((id, node.spec.membership))
     }
-}
-
-fn token_role(cluster: &Cluster, shown: &str) -> Result<NodeRole, Status> {
-    let tokens = &cluster.root_ca.join_tokens;
-    let parse = |token: &str| {
-        token
-            .parse()
-            .map_err(|_| Status::internal("stored join token"))
-    };
-    let tokens = JoinTokens {
-        worker: parse(&tokens.worker)?,
-        manager: parse(&tokens.manager)?,
-    };
-    pki::token_role(shown, &tokens)
-        .map_err(|e| Status::invalid_argument(format!("a valid join token is necessary: {e}")))
-}
-
-/// Managers of another kind speak another protocol among themselves. A stock Docker Engine with
-/// the manager token would become a member of the log that never answers; it is told so before
-/// it is given a certificate.
-fn check_suits(role: NodeRole, is_own: bool) -> Result<(), Status> {
-    if is_own || role == NodeRole::Worker {
-        return Ok(());
-    }
-    Err(Status::failed_precondition(
-        "a Docker Engine can only be a worker here: join it with the token that `swarmctl \
-         join-token worker` prints, or join swarmd on that machine to have a manager there",
-    ))
 }
 
 fn availability(given: api::node_spec::Availability) -> Result<Availability, Status> {
@@ -138,7 +105,6 @@ pub fn new_node(
     };
     Node {
         certificate,
-        role,
         vxlan_udp_port,
         ..Node::new(id, spec)
     }
@@ -167,14 +133,7 @@ fn sign(
     };
     let chain =
         pki::issue(&root, &order).map_err(|e| Status::failed_precondition(e.to_string()))?;
-    Ok(Certificate {
-        role,
-        csr,
-        state: IssuanceState::Issued,
-        err: String::new(),
-        certificate: chain.into_bytes(),
-        cn: id.to_string(),
-    })
+    Ok(certificate::issued(id, role, csr, chain.into_bytes()))
 }
 
 /// The authority whose key the cluster object holds.
@@ -184,20 +143,6 @@ fn sign(
 pub fn root_of(cluster: &Cluster) -> Result<RootCa, pki::RootError> {
     let key = String::from_utf8_lossy(cluster.root_ca.ca_key.expose()).into_owned();
     RootCa::from_pem(&cluster.root_ca.ca_cert, &PrivateKeyPem::new(key))
-}
-
-fn store_certificate(
-    draft: &mut Draft,
-    id: NodeId,
-    certificate: Certificate,
-) -> Result<Arc<Node>, ControlError> {
-    let found = draft.state().nodes().get(id);
-    let found = found.ok_or_else(|| ControlError::not_found(store::Kind::Node, id))?;
-    let node = Node {
-        certificate,
-        ..Node::clone(found)
-    };
-    crud::update(draft, node, State::nodes)
 }
 
 fn the_cluster(state: &State) -> Result<&Arc<Cluster>, Status> {

@@ -8,13 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store::{Draft, State};
-use types::node::IssuanceState;
 use types::{Node, NodeId, NodeRole};
 
 use crate::ledger::{Cursor, Ledger, News};
 use crate::quorum::Quorum;
-use control::ControlError;
-use control::crud;
 use control::{Member, member::member_of, member::survives_without};
 
 /// How often roles are looked at although nothing changed: a refused step is tried again.
@@ -121,21 +118,7 @@ async fn fulfil(
 }
 
 async fn set_role(ledger: &Ledger, id: NodeId, role: NodeRole) -> Result<(), String> {
-    let edit = |draft: &mut Draft| -> Result<(), ControlError> {
-        let Some(node) = draft.state().nodes().get(id) else {
-            return Ok(());
-        };
-        if node.role == role || node.spec.desired_role != role {
-            return Ok(());
-        }
-        let mut node = Node {
-            role,
-            ..Node::clone(node)
-        };
-        // What it has says another role: it is asked for a new one in the same breath.
-        node.certificate.state = IssuanceState::Rotate;
-        crud::update(draft, node, State::nodes).map(drop)
-    };
+    let edit = |draft: &mut Draft| control::node::follow_role(draft, id, role);
     ledger.write(edit).await.map_err(|e| e.to_string())
 }
 
@@ -149,7 +132,7 @@ mod tests {
     use crate::quorum::{BoxFuture, Standing};
     use bytes::Bytes;
     use store::{Action, Transaction};
-    use types::node::{Availability, Certificate};
+    use types::node::{Availability, Certificate, IssuanceState};
 
     fn id(n: u128) -> NodeId {
         NodeId::from_u128(n).unwrap()

@@ -44,16 +44,7 @@ impl ClusterView for View {
     }
 
     fn standing(&self, node_id: NodeId) -> Standing {
-        let state = self.ledger.state();
-        let Some(cluster) = state.cluster() else {
-            return Standing::Unknown;
-        };
-        let removed = &cluster.blacklisted_certificates;
-        if !removed.is_empty() && removed.contains_key(&node_id.to_string()) {
-            return Standing::Removed;
-        }
-        let node = state.nodes().get(node_id);
-        node.map_or(Standing::Unknown, |node| Standing::Known(node.role))
+        control::node::standing(&self.ledger.state(), node_id)
     }
 
     fn standings(&self) -> watch::Receiver<u64> {

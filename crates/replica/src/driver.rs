@@ -23,7 +23,8 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use consensus::{
-    Apply, Consensus, Effects, Input, Message, MessageKind, Persist, RaftId, Role, SnapshotMeta,
+    Apply, Consensus, Effects, Input, Message, MessageKind, MessageRefused, Persist, RaftId, Role,
+    SnapshotMeta,
 };
 use storage::{SnapshotError, SnapshotInfo, SnapshotMark, SnapshotStore};
 use tokio::sync::{mpsc, watch};
@@ -88,6 +89,19 @@ pub(crate) type Ended = Result<(), Failure>;
 pub(crate) struct Failure {
     pub(crate) disk: bool,
     pub(crate) detail: String,
+}
+
+/// The log is older than what this member said it has. It may have forgotten a vote as well, so it
+/// must not wait until another leader, who does not know, fills the gap.
+fn old_copy(leader: RaftId, index: u64) -> Failure {
+    Failure {
+        disk: true,
+        detail: format!(
+            "manager {leader} was told that entry {index} is on this disk and it is not: the \
+             state directory was restored from a copy or the disk lost writes; remove this \
+             manager from the cluster and let it join again"
+        ),
+    }
 }
 
 enum Woken {
@@ -353,6 +367,9 @@ impl Driver {
             }
             for (peer, why) in refused {
                 tracing::warn!(%peer, %why, "refused a raft message");
+                if let MessageRefused::LogLost(index) = why {
+                    return Err(old_copy(peer, index));
+                }
             }
             if want_snapshot {
                 self.policy.want();

@@ -363,6 +363,43 @@ async fn the_wrong_or_emptied_directory_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_member_whose_state_was_restored_from_an_old_copy_stops_when_its_leader_knows_better() {
+    let mut cluster = Cluster::of(3, plain).await;
+    let leader = cluster.leader().await.id().get();
+    let member = (1..=3).find(|id| *id != leader).unwrap();
+    cluster.propose("in the copy").await;
+    cluster.stop(member).await;
+    let (dir, copies) = (cluster.raft_dir(member), tempfile::tempdir().unwrap());
+    let copy = copies.path().join("raft");
+    copy_dir(&dir, &copy);
+    cluster.begin(member, Begin::Start);
+    let last = cluster.propose("not in the copy").await;
+    cluster.agree_on(last).await;
+    cluster.stop(member).await;
+    std::fs::remove_dir_all(&dir).unwrap();
+    copy_dir(&copy, &dir);
+
+    cluster.begin(member, Begin::Start);
+    let status = wait(&cluster.handle(member), |s| s.stopped.is_some()).await;
+    let told = matches!(&status.stopped, Some(Stopped::Failed(t)) if t.contains("from a copy"));
+    assert!(told, "{status:?}");
+    cluster.propose("the others go on").await;
+}
+
+fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let into = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_dir(&path, &into);
+        } else {
+            std::fs::copy(&path, &into).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_log_without_its_snapshot_is_refused() {
     let mut cluster = Cluster::of(1, many_snapshots).await;
     for n in 0..120 {

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orchestrator::job_after_update;
+use control::ControlError;
+use control::service::{self, Update};
 use scheduler::rebalance as planner;
-use store::{Action, Key};
+use store::{Action, Draft, Key};
+use types::entropy::SeededEntropy;
 use types::node::{NodeDescription, NodeStatus, Platform};
 use types::options::Rebalancing;
-use types::service::{JobStatus, UpdateState, UpdateStatus};
 use types::{
-    Availability, Cluster, Node, NodeId, NodeSpec, NodeState, Resources, Service, ServiceId,
-    ServiceSpec, TaskId, Timestamp,
+    Availability, Cluster, Node, NodeId, NodeSpec, NodeState, Resources, Service, ServiceSpec,
+    TaskId,
 };
 
 use crate::agents::{Behaviour, Fate};
@@ -36,7 +37,7 @@ pub fn run(world: &mut World, line: &str) -> Outcome {
         "node" => node(world, rest),
         "cluster" => cluster(world, rest),
         "image" => image(world, rest),
-        "service" => service(world, rest),
+        "service" => on_service(world, rest),
         "kill" => kill(world, one(rest)?),
         "wait" => wait(world, span(one(rest)?)?),
         "leader-change" => {
@@ -197,7 +198,7 @@ fn image(world: &mut World, words: &[String]) -> Outcome {
 
 // === services ===
 
-fn service(world: &mut World, words: &[String]) -> Outcome {
+fn on_service(world: &mut World, words: &[String]) -> Outcome {
     let [verb, name, words @ ..] = words else {
         return Err("takes a verb and a name".to_owned());
     };
@@ -209,9 +210,13 @@ fn service(world: &mut World, words: &[String]) -> Outcome {
         }
         "update" => {
             let spec = changed(world, name, words)?;
-            update(world, name, spec)?;
+            let to = Update::to(world.service(name)?, spec);
+            update(world, to)?;
         }
-        "rollback" => roll_back(world, name)?,
+        "rollback" => {
+            let back = Update::back(world.service(name)?);
+            update(world, back)?;
+        }
         "remove" => {
             let id = world.service(name)?.id;
             world.act(vec![Action::Remove(Key::Service(id))])?;
@@ -229,72 +234,45 @@ fn changed(world: &World, name: &str, words: &[String]) -> Result<ServiceSpec, S
     Ok(declared.spec)
 }
 
-fn check(world: &World, id: Option<ServiceId>, spec: &ServiceSpec) -> Result<(), String> {
-    let old = id.and_then(|id| world.state.services().get(id));
-    let old = old.map(AsRef::as_ref);
-    validate::service(spec).map_err(|e| e.to_string())?;
-    validate::service_refs(&world.state, id, spec).map_err(|e| e.to_string())?;
-    validate::service_policies(&world.state, old, spec).map_err(|e| e.to_string())
+type Drafted = Result<Arc<Service>, ControlError>;
+
+/// Makes a change as the control API does.
+fn edit(
+    world: &mut World,
+    change: impl FnOnce(&mut Draft, &mut SeededEntropy) -> Drafted,
+) -> Result<(), String> {
+    let mut draft = Draft::new(&world.state, world.now);
+    change(&mut draft, &mut world.entropy).map_err(|e| e.to_string())?;
+    let (tx, ..) = draft.finish();
+    world.act(tx.actions)
 }
 
 fn create(world: &mut World, spec: ServiceSpec) -> Result<(), String> {
-    check(world, None, &spec)?;
-    let job = JobStatus {
-        iteration: 0,
-        last_execution: world.now,
-    };
-    let service = Service {
-        job_status: spec.mode.is_job().then_some(job),
-        ..Service::new(ServiceId::random(&mut world.entropy), spec)
-    };
-    world.act(vec![Action::Create(service.into())])
+    let now = world.now;
+    edit(world, |draft, entropy| {
+        service::create(draft, spec, now, entropy)
+    })
 }
 
-fn update(world: &mut World, name: &str, spec: ServiceSpec) -> Result<(), String> {
-    let old = world.service(name)?.clone();
-    check(world, Some(old.id), &spec)?;
-    validate::service_update(&old.spec, &spec).map_err(|e| e.to_string())?;
-    let mut service = Service::clone(&old);
-    service.job_status = job_after_update(&old, &spec, world.now);
-    service.previous_spec = Some(old.spec.clone());
-    service.previous_spec_version = Some(old.spec_version);
-    service.spec = Arc::new(spec);
-    service.spec_version = old.meta.version;
-    service.update_status = None;
-    world.update(service)
-}
-
-fn roll_back(world: &mut World, name: &str) -> Result<(), String> {
-    let mut service = Service::clone(world.service(name)?);
-    let previous = service
-        .previous_spec
-        .take()
-        .ok_or("no spec to go back to")?;
-    let version = service.previous_spec_version.unwrap_or_default();
-    service.previous_spec = Some(std::mem::replace(&mut service.spec, previous));
-    service.previous_spec_version = Some(std::mem::replace(&mut service.spec_version, version));
-    service.update_status = Some(UpdateStatus {
-        state: UpdateState::RollbackStarted,
-        started_at: world.now,
-        completed_at: Timestamp::ZERO,
-        message: "manually requested rollback".to_owned(),
-    });
-    world.update(service)
+fn update(world: &mut World, update: Update) -> Result<(), String> {
+    let now = world.now;
+    edit(world, |draft, _| service::update(draft, update, now))
 }
 
 /// What a change would do; a name that is not known is a new service.
 fn plan(world: &World, name: &str, words: &[String]) -> Outcome {
-    let known = world.service(name).map(|s| s.id).ok();
-    let spec = match known {
-        Some(_) => changed(world, name, words)?,
-        None => {
-            let mut declared = Declared::new(name);
-            declared.apply(words)?;
-            declared.spec
-        }
+    let mut draft = Draft::new(&world.state, world.now);
+    let drafted = if let Ok(known) = world.service(name) {
+        let to = Update::to(known, changed(world, name, words)?);
+        service::update(&mut draft, to, world.now)
+    } else {
+        let mut declared = Declared::new(name);
+        declared.apply(words)?;
+        let mut entropy = world.entropy.clone();
+        service::create(&mut draft, declared.spec, world.now, &mut entropy)
     };
-    check(world, known, &spec)?;
-    Ok(show::simulation(world, &spec))
+    let planned = drafted.map_err(|e| e.to_string())?;
+    Ok(show::simulation(world, &planned.spec))
 }
 
 fn kill(world: &mut World, name: &str) -> Outcome {

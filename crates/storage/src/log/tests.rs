@@ -10,6 +10,8 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod faults;
+
 /// Memory-backed where possible: these tests open thousands of logs.
 fn scratch() -> TempDir {
     tempfile::tempdir_in("/dev/shm")
