@@ -58,7 +58,7 @@ global\t''
 replicated-job\t''
 global-job\t''"
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l env-file -d 'File with environment variables, one a line' -r -F
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l replicas -d 'Number of tasks' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l replicas -d 'Number of tasks (default 1)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l max-concurrent -d 'Tasks of a job that run at the same time (default: all)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l endpoint-mode -d 'How the name of the service is resolved' -r -f -a "vip\t''
 dnsrr\t''"
@@ -95,7 +95,7 @@ complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_se
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l memory-swap -d 'Swap that a container may use (-1 for no limit)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l memory-swappiness -d 'Tendency to swap, from 0 to 100 (-1 for the default of the engine)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l replicas-max-per-node -d 'Most tasks of the service on one node (0 for no limit)' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l restart-condition -d 'When a task is replaced' -r -f -a "none\t''
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l restart-condition -d 'When a task is replaced (default any)' -r -f -a "none\t''
 on-failure\t''
 any\t''"
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l restart-delay -d 'Pause before a task is replaced (default 5s)' -r
@@ -139,22 +139,22 @@ complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_se
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l cap-drop -d 'Linux capability to drop' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l sysctl -d 'Kernel parameter' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l ulimit -d 'Ulimit' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l update-parallelism -d 'Tasks replaced at the same time by an update (0 for all)' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l update-delay -d 'Pause between two groups of tasks during an update' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l update-parallelism -d 'Tasks replaced at the same time by an update (0 for all, default 1)' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l update-delay -d 'Pause between two groups of tasks during an update (default 0s)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l update-monitor -d 'Time that a task is watched for failure after an update (default 5s)' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l update-failure-action -d 'What happens when an update fails' -r -f -a "pause\t''
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l update-failure-action -d 'What happens when an update fails (default pause)' -r -f -a "pause\t''
 continue\t''
 rollback\t''"
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l update-max-failure-ratio -d 'Share of failed tasks that an update tolerates' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l update-order -d 'Whether an update stops the old task first or starts the new one first' -r -f -a "stop-first\t''
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l update-max-failure-ratio -d 'Share of failed tasks that an update tolerates (default 0)' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l update-order -d 'Whether an update stops the old task first or starts the new one first (default stop-first)' -r -f -a "stop-first\t''
 start-first\t''"
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l rollback-parallelism -d 'Tasks replaced at the same time by a rollback (0 for all)' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l rollback-delay -d 'Pause between two groups of tasks during a rollback' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l rollback-parallelism -d 'Tasks replaced at the same time by a rollback (0 for all, default 1)' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l rollback-delay -d 'Pause between two groups of tasks during a rollback (default 0s)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l rollback-monitor -d 'Time that a task is watched for failure after a rollback (default 5s)' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l rollback-failure-action -d 'What happens when a rollback fails' -r -f -a "pause\t''
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l rollback-failure-action -d 'What happens when a rollback fails (default pause)' -r -f -a "pause\t''
 continue\t''"
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l rollback-max-failure-ratio -d 'Share of failed tasks that a rollback tolerates' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l rollback-order -d 'Whether a rollback stops the old task first or starts the new one first' -r -f -a "stop-first\t''
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l rollback-max-failure-ratio -d 'Share of failed tasks that a rollback tolerates (default 0)' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -l rollback-order -d 'Whether a rollback stops the old task first or starts the new one first (default stop-first)' -r -f -a "stop-first\t''
 start-first\t''"
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -s d -l detach -d 'Do not wait' -r -f -a "true\t''
 false\t''"
@@ -170,7 +170,7 @@ complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_se
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help'
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l image -d 'New image' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l args -d 'New command and arguments, as one value' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l replicas -d 'Number of tasks' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l replicas -d 'Number of tasks (default 1)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l max-concurrent -d 'Tasks of a job that run at the same time (default: all)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l endpoint-mode -d 'How the name of the service is resolved' -r -f -a "vip\t''
 dnsrr\t''"
@@ -207,7 +207,7 @@ complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_se
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l memory-swap -d 'Swap that a container may use (-1 for no limit)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l memory-swappiness -d 'Tendency to swap, from 0 to 100 (-1 for the default of the engine)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l replicas-max-per-node -d 'Most tasks of the service on one node (0 for no limit)' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l restart-condition -d 'When a task is replaced' -r -f -a "none\t''
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l restart-condition -d 'When a task is replaced (default any)' -r -f -a "none\t''
 on-failure\t''
 any\t''"
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l restart-delay -d 'Pause before a task is replaced (default 5s)' -r
@@ -271,22 +271,22 @@ complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_se
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l sysctl-rm -d 'Remove: kernel parameter' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l ulimit-add -d 'Add or replace: ulimit' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l ulimit-rm -d 'Remove: ulimit' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l update-parallelism -d 'Tasks replaced at the same time by an update (0 for all)' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l update-delay -d 'Pause between two groups of tasks during an update' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l update-parallelism -d 'Tasks replaced at the same time by an update (0 for all, default 1)' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l update-delay -d 'Pause between two groups of tasks during an update (default 0s)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l update-monitor -d 'Time that a task is watched for failure after an update (default 5s)' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l update-failure-action -d 'What happens when an update fails' -r -f -a "pause\t''
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l update-failure-action -d 'What happens when an update fails (default pause)' -r -f -a "pause\t''
 continue\t''
 rollback\t''"
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l update-max-failure-ratio -d 'Share of failed tasks that an update tolerates' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l update-order -d 'Whether an update stops the old task first or starts the new one first' -r -f -a "stop-first\t''
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l update-max-failure-ratio -d 'Share of failed tasks that an update tolerates (default 0)' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l update-order -d 'Whether an update stops the old task first or starts the new one first (default stop-first)' -r -f -a "stop-first\t''
 start-first\t''"
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l rollback-parallelism -d 'Tasks replaced at the same time by a rollback (0 for all)' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l rollback-delay -d 'Pause between two groups of tasks during a rollback' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l rollback-parallelism -d 'Tasks replaced at the same time by a rollback (0 for all, default 1)' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l rollback-delay -d 'Pause between two groups of tasks during a rollback (default 0s)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l rollback-monitor -d 'Time that a task is watched for failure after a rollback (default 5s)' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l rollback-failure-action -d 'What happens when a rollback fails' -r -f -a "pause\t''
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l rollback-failure-action -d 'What happens when a rollback fails (default pause)' -r -f -a "pause\t''
 continue\t''"
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l rollback-max-failure-ratio -d 'Share of failed tasks that a rollback tolerates' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l rollback-order -d 'Whether a rollback stops the old task first or starts the new one first' -r -f -a "stop-first\t''
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l rollback-max-failure-ratio -d 'Share of failed tasks that a rollback tolerates (default 0)' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -l rollback-order -d 'Whether a rollback stops the old task first or starts the new one first (default stop-first)' -r -f -a "stop-first\t''
 start-first\t''"
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -s d -l detach -d 'Do not wait' -r -f -a "true\t''
 false\t''"
@@ -304,7 +304,7 @@ complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_se
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from update" -s h -l help -d 'Print help'
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l image -d 'New image' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l args -d 'New command and arguments, as one value' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l replicas -d 'Number of tasks' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l replicas -d 'Number of tasks (default 1)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l max-concurrent -d 'Tasks of a job that run at the same time (default: all)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l endpoint-mode -d 'How the name of the service is resolved' -r -f -a "vip\t''
 dnsrr\t''"
@@ -341,7 +341,7 @@ complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_se
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l memory-swap -d 'Swap that a container may use (-1 for no limit)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l memory-swappiness -d 'Tendency to swap, from 0 to 100 (-1 for the default of the engine)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l replicas-max-per-node -d 'Most tasks of the service on one node (0 for no limit)' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l restart-condition -d 'When a task is replaced' -r -f -a "none\t''
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l restart-condition -d 'When a task is replaced (default any)' -r -f -a "none\t''
 on-failure\t''
 any\t''"
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l restart-delay -d 'Pause before a task is replaced (default 5s)' -r
@@ -405,22 +405,22 @@ complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_se
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l sysctl-rm -d 'Remove: kernel parameter' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l ulimit-add -d 'Add or replace: ulimit' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l ulimit-rm -d 'Remove: ulimit' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l update-parallelism -d 'Tasks replaced at the same time by an update (0 for all)' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l update-delay -d 'Pause between two groups of tasks during an update' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l update-parallelism -d 'Tasks replaced at the same time by an update (0 for all, default 1)' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l update-delay -d 'Pause between two groups of tasks during an update (default 0s)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l update-monitor -d 'Time that a task is watched for failure after an update (default 5s)' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l update-failure-action -d 'What happens when an update fails' -r -f -a "pause\t''
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l update-failure-action -d 'What happens when an update fails (default pause)' -r -f -a "pause\t''
 continue\t''
 rollback\t''"
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l update-max-failure-ratio -d 'Share of failed tasks that an update tolerates' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l update-order -d 'Whether an update stops the old task first or starts the new one first' -r -f -a "stop-first\t''
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l update-max-failure-ratio -d 'Share of failed tasks that an update tolerates (default 0)' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l update-order -d 'Whether an update stops the old task first or starts the new one first (default stop-first)' -r -f -a "stop-first\t''
 start-first\t''"
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l rollback-parallelism -d 'Tasks replaced at the same time by a rollback (0 for all)' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l rollback-delay -d 'Pause between two groups of tasks during a rollback' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l rollback-parallelism -d 'Tasks replaced at the same time by a rollback (0 for all, default 1)' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l rollback-delay -d 'Pause between two groups of tasks during a rollback (default 0s)' -r
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l rollback-monitor -d 'Time that a task is watched for failure after a rollback (default 5s)' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l rollback-failure-action -d 'What happens when a rollback fails' -r -f -a "pause\t''
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l rollback-failure-action -d 'What happens when a rollback fails (default pause)' -r -f -a "pause\t''
 continue\t''"
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l rollback-max-failure-ratio -d 'Share of failed tasks that a rollback tolerates' -r
-complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l rollback-order -d 'Whether a rollback stops the old task first or starts the new one first' -r -f -a "stop-first\t''
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l rollback-max-failure-ratio -d 'Share of failed tasks that a rollback tolerates (default 0)' -r
+complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -l rollback-order -d 'Whether a rollback stops the old task first or starts the new one first (default stop-first)' -r -f -a "stop-first\t''
 start-first\t''"
 complete -c swarmctl -n "__fish_swarmctl_using_subcommand service; and __fish_seen_subcommand_from plan" -s d -l detach -d 'Do not wait' -r -f -a "true\t''
 false\t''"

@@ -10,7 +10,7 @@ use crate::out::inspect::{self, InspectArgs};
 use crate::out::listing::{ListArgs, Listing, Row};
 use crate::parse::filter::Filters;
 use crate::resolve::Named;
-use crate::task::rows::short;
+use crate::show::rows::short;
 use crate::{out, resolve, show};
 
 /// Commands about networks.

@@ -18,6 +18,10 @@ use croner::parser::CronParser;
 use types::Timestamp;
 use types::options::Schedule;
 
+pub use left_out::LeftOut;
+
+mod left_out;
+
 /// Longest cron expression: longer than any that a person writes.
 pub const CRON_LEN_MAX: usize = 256;
 

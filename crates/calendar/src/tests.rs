@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use types::Timestamp;
-use types::options::Schedule;
+use types::options::{Concurrency, MissedRuns, Schedule};
 
-use super::{Calendar, CalendarError};
+use super::{Calendar, CalendarError, LeftOut};
 
 fn calendar(cron: &str, zone: &str) -> Calendar {
     let schedule = Schedule {
@@ -173,4 +173,44 @@ proptest! {
         prop_assert_eq!(calendar.last_until(before), Some(first));
         prop_assert_eq!(calendar.next_after(before), Some(second));
     }
+}
+
+#[test]
+fn due_times_that_began_no_run_are_counted_from_when_the_run_began() {
+    let schedule = Schedule::of("*/5 * * * *");
+    let moment = |minute| at(2026, 5, 1, 12, minute);
+    let begun = moment(0).plus(Duration::from_millis(300));
+    assert_eq!(LeftOut::of(&schedule, begun, moment(0)), None);
+    let left_out = LeftOut::of(&schedule, begun, moment(10)).unwrap();
+    assert_eq!((left_out.count, left_out.newest), (2, moment(10)));
+    assert_eq!(
+        left_out.to_string(),
+        "left out: 2 runs, last due 2026-05-01T12:10:00Z: this run was not over"
+    );
+    let years = LeftOut::of(&schedule, Timestamp::ZERO, moment(10)).unwrap();
+    assert_eq!(years.count, 100);
+}
+
+#[test]
+fn a_run_by_hand_and_a_changed_schedule_leave_nothing_out() {
+    let schedule = Schedule::of("*/5 * * * *");
+    let between = at(2026, 5, 1, 12, 7);
+    assert_eq!(LeftOut::of(&schedule, Timestamp::ZERO, between), None);
+}
+
+#[test]
+fn the_reason_of_a_due_time_without_a_run_follows_from_the_policies() {
+    let reason = |concurrency, missed| {
+        let schedule = Schedule {
+            concurrency,
+            missed,
+            ..Schedule::of("@hourly")
+        };
+        let (begun, due) = (at(2026, 5, 1, 12, 1), at(2026, 5, 1, 13, 0));
+        LeftOut::of(&schedule, begun, due).unwrap().reason
+    };
+    let (forbid, allow) = (Concurrency::Forbid, Concurrency::Allow);
+    assert_eq!(reason(forbid, MissedRuns::Once), "this run was not over");
+    assert_eq!(reason(allow, MissedRuns::Skip), "no manager led");
+    assert!(reason(forbid, MissedRuns::Skip).contains(" or "));
 }

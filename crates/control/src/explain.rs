@@ -1,5 +1,7 @@
 //! Why a task is where it is, as `swarmctl task explain` shows it. A pure function of the tables.
 
+use allocator::Missing;
+use calendar::LeftOut;
 use scheduler::explain as look;
 use store::State;
 use types::{Node, NodeId, Strategy, Task, TaskState, Timestamp};
@@ -45,7 +47,7 @@ pub fn of(state: &State, task: &Task, examples_max: usize, now: Timestamp) -> pb
         };
         reply.nodes_total = count(seen.evaluated);
         reply.nodes_fit = count(seen.suitable);
-        reply.hints = hints(&seen);
+        reply.hints = hints(state, task, &seen);
         reply.strategy = seen.strategy.to_string();
         reply.priority = u32::from(seen.priority);
         reply.nearest = seen.nearest.take().map(nearest);
@@ -61,7 +63,26 @@ pub fn of(state: &State, task: &Task, examples_max: usize, now: Timestamp) -> pb
             .map(|r| score(r, strategy))
             .collect();
     }
+    reply.hints.extend(left_out(state, task));
     reply
+}
+
+/// What the schedule of a job left out because this run goes on.
+fn left_out(state: &State, task: &Task) -> Option<String> {
+    let service = state.services().get(task.service_id?)?;
+    let job = service.job_status?;
+    if task.status.state.is_terminal() || task.job_iteration != Some(job.iteration) {
+        return None;
+    }
+    let schedule = service.spec.options.schedule.as_ref()?;
+    let tasks = state.tasks().of_service(service.id);
+    let of_run = tasks.filter(|t| t.job_iteration == task.job_iteration);
+    let begun = of_run.map(|t| t.meta.created_at).min()?;
+    let left_out = LeftOut::of(schedule, begun, job.last_execution)?;
+    Some(format!(
+        "{left_out}; --schedule-concurrency replace ends this run for the next one, allow lets \
+         them overlap"
+    ))
 }
 
 fn count(n: usize) -> u32 {
@@ -150,7 +171,20 @@ fn history(state: &State, task: &Task) -> Vec<pb::PastTask> {
     past.iter().take(HISTORY_MAX).map(shown).collect()
 }
 
-fn hints(seen: &look::Explanation) -> Vec<String> {
+fn hints(view: &State, task: &Task, seen: &look::Explanation) -> Vec<String> {
+    if task.status.state == TaskState::New
+        && let Some(unmet) = allocator::unmet(view, &task.service_spec)
+    {
+        let (own, other) = (&task.service_annotations().name, unmet.service);
+        let first = match unmet.missing {
+            Missing::Service => format!("create service {other}"),
+            // The reason says what to write instead.
+            Missing::OtherMode => return Vec::new(),
+            _ => format!("look at what service {other} waits for (`swarmctl service ps {other}`)"),
+        };
+        let rm = format!("swarmctl service update --depends-on-rm {other} {own}");
+        return vec![format!("{first}, or start without it: `{rm}`")];
+    }
     if seen.suitable > 0 {
         return Vec::new();
     }
@@ -176,7 +210,14 @@ fn hints(seen: &look::Explanation) -> Vec<String> {
             room.hostname
         )
     });
-    short.chain(coming).collect()
+    let preempts = |c: &types::Cluster| c.spec.options.preemption;
+    let may_displace = !seen.exhausted.is_empty() && seen.priority > 0;
+    let off = may_displace && !view.cluster().is_some_and(|c| preempts(c));
+    let switch = off.then(|| {
+        "`swarmctl cluster update --preemption on` lets it displace tasks of lower priority"
+            .to_owned()
+    });
+    short.chain(coming).chain(switch).collect()
 }
 
 /// An amount of a resource as people write it: `0.5 CPUs`, `512MiB`, `3 gpu`.
@@ -267,6 +308,60 @@ fn nearest(nearest: look::Nearest) -> pb::NearestNode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_that_is_in_the_way_of_its_schedule_says_what_was_left_out_and_what_to_do() {
+        let mut task = executor::testing::task_of("backup", |spec| {
+            spec.mode = types::ServiceMode::GlobalJob;
+            spec.options.schedule = Some(types::options::Schedule::of("* * * * *"));
+        });
+        task.job_iteration = Some(3);
+        let spec = types::ServiceSpec::clone(&task.service_spec);
+        let service = types::Service {
+            job_status: Some(types::service::JobStatus {
+                iteration: 3,
+                last_execution: Timestamp::from_secs(180),
+            }),
+            ..types::Service::new(task.service_id.unwrap(), spec)
+        };
+        let (id, created) = (task.id, Timestamp::from_secs(61));
+        let actions = vec![
+            store::Action::Create(service.into()),
+            store::Action::Create(task.into()),
+        ];
+        let mut state = State::default();
+        let begun = store::Transaction {
+            version: 1,
+            at: created,
+            actions,
+        };
+        state.apply(&begun).unwrap();
+        let task = state.tasks().get(id).unwrap();
+        let hints = of(&state, task, 0, Timestamp::from_secs(181)).hints;
+        let left_out = "left out: 2 runs, last due 1970-01-01T00:03:00Z: this run was not over";
+        assert!(hints.iter().any(|h| h.starts_with(left_out)), "{hints:?}");
+        assert!(hints.iter().any(|h| h.contains("--schedule-concurrency")));
+    }
+
+    #[test]
+    fn a_task_that_waits_for_a_service_that_does_not_exist_says_how_to_go_on() {
+        let mut task = executor::testing::task_of("app", |spec| {
+            spec.options.depends_on = vec!["db".parse().unwrap()];
+        });
+        task.status.state = TaskState::New;
+        let id = task.id;
+        let mut state = State::default();
+        let made = store::Transaction {
+            version: 1,
+            at: Timestamp::from_secs(1),
+            actions: vec![store::Action::Create(task.into())],
+        };
+        state.apply(&made).unwrap();
+        let hints = of(&state, state.tasks().get(id).unwrap(), 0, Timestamp::ZERO).hints;
+        let expected = "create service db, or start without it: `swarmctl service update \
+                        --depends-on-rm db app`";
+        assert_eq!(hints, [expected]);
+    }
 
     #[test]
     fn amounts_are_what_people_write() {

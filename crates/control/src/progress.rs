@@ -283,10 +283,8 @@ impl<'a> Failures<'a> {
 }
 
 fn place(task: &Task) -> Place {
-    match task.slot {
-        0 => (0, task.node_id),
-        slot => (slot, None),
-    }
+    let node = task.node_id.filter(|_| task.service_spec.mode.is_global());
+    (task.slot, node)
 }
 
 /// Whether a service with one task on every node puts one on this node, as far as its record says:
@@ -322,15 +320,22 @@ mod tests {
 
     use super::*;
 
-    /// A service of one slot with these tasks, one after the other.
-    fn shown(tasks: &[(TaskState, TaskState, &str)]) -> pb::ServiceProgress {
-        shown_of(tasks, |_| {})
+    fn task(state: TaskState, desired: TaskState, err: &str) -> Task {
+        let mut task = executor::testing::task("web", |_| {});
+        task.desired_state = desired;
+        task.status.state = state;
+        task.status.err = err.into();
+        task
     }
 
-    fn shown_of(
-        tasks: &[(TaskState, TaskState, &str)],
-        edit: impl FnOnce(&mut Service),
-    ) -> pb::ServiceProgress {
+    /// A service of one slot with these tasks, one after the other.
+    fn shown(tasks: &[(TaskState, TaskState, &str)]) -> pb::ServiceProgress {
+        let tasks = tasks.iter();
+        let tasks = tasks.map(|(state, desired, err)| task(*state, *desired, err));
+        shown_of(tasks.collect(), |_| {})
+    }
+
+    fn shown_of(tasks: Vec<Task>, edit: impl FnOnce(&mut Service)) -> pb::ServiceProgress {
         let model = executor::testing::task("web", |_| {});
         let id = model.service_id.unwrap();
         let mut service = Service {
@@ -339,12 +344,8 @@ mod tests {
         };
         edit(&mut service);
         let mut actions = vec![Action::Create(service.into())];
-        for (at, (state, desired, err)) in tasks.iter().enumerate() {
-            let mut task = executor::testing::task("web", |_| {});
+        for (at, mut task) in tasks.into_iter().enumerate() {
             task.service_id = Some(id);
-            task.desired_state = *desired;
-            task.status.state = *state;
-            task.status.err = (*err).into();
             task.status.timestamp = Timestamp::from_secs(at as u64);
             actions.push(Action::Create(task.into()));
         }
@@ -359,10 +360,20 @@ mod tests {
         of(&state, id, 0)
     }
 
+    /// One completion is wanted of the service, once.
+    fn make_job(service: &mut Service) {
+        Arc::make_mut(&mut service.spec).mode = ServiceMode::ReplicatedJob {
+            max_concurrent: 1,
+            total_completions: 1,
+        };
+        service.job_status = Some(types::service::JobStatus::default());
+    }
+
     #[test]
     fn a_rollback_that_nobody_asked_for_is_told_whatever_the_old_spec_does_on_failure() {
         let back = |asked: bool| {
-            shown_of(&[(TaskState::Running, TaskState::Running, "")], |s| {
+            let runs = task(TaskState::Running, TaskState::Running, "");
+            shown_of(vec![runs], |s| {
                 s.previous_spec = asked.then(|| s.spec.clone());
                 s.update_status = Some(types::service::UpdateStatus {
                     state: UpdateState::RollbackCompleted,
@@ -392,6 +403,25 @@ mod tests {
     }
 
     #[test]
+    fn the_first_slot_of_a_job_counts_its_failures_whichever_nodes_they_were_on() {
+        let mut tasks = [
+            task(TaskState::Failed, TaskState::Shutdown, "exit code 3"),
+            task(TaskState::Pending, TaskState::Complete, ""),
+        ];
+        tasks[0].node_id = types::NodeId::from_u128(7);
+        for task in &mut tasks {
+            task.slot = 0;
+            task.job_iteration = Some(0);
+        }
+        let progress = shown_of(tasks.into(), make_job);
+        assert_eq!(progress.tasks[0].restarts, 1);
+        assert_eq!(
+            progress.blocked_by,
+            "trying again after a failure: exit code 3"
+        );
+    }
+
+    #[test]
     fn what_blocks_a_task_now_goes_before_what_failed_then() {
         let progress = shown(&[
             (TaskState::Failed, TaskState::Shutdown, "exit code 3"),
@@ -413,20 +443,11 @@ mod tests {
     #[test]
     fn a_job_that_waits_for_its_schedule_has_converged_and_one_that_runs_has_not() {
         let scheduled = |s: &mut Service| {
-            let mut spec = ServiceSpec::clone(&s.spec);
-            spec.mode = ServiceMode::ReplicatedJob {
-                max_concurrent: 1,
-                total_completions: 1,
-            };
-            spec.options.schedule = Some(types::options::Schedule::of("@daily"));
-            s.spec = Arc::new(spec);
-            s.job_status = Some(types::service::JobStatus::default());
+            make_job(s);
+            let schedule = types::options::Schedule::of("@daily");
+            Arc::make_mut(&mut s.spec).options.schedule = Some(schedule);
         };
-        assert!(shown_of(&[], scheduled).converged);
-        let unscheduled = |s: &mut Service| {
-            scheduled(s);
-            Arc::make_mut(&mut s.spec).options.schedule = None;
-        };
-        assert!(!shown_of(&[], unscheduled).converged);
+        assert!(shown_of(Vec::new(), scheduled).converged);
+        assert!(!shown_of(Vec::new(), make_job).converged);
     }
 }

@@ -17,8 +17,8 @@ use crate::out::{self, human};
 use crate::parse::filter::Filters;
 use crate::parse::port;
 use crate::resolve::Named;
+use crate::show::rows::short;
 use crate::spec::{mode, options};
-use crate::task::rows::short;
 
 /// Flags of `service ls`.
 #[derive(Debug, Args)]

@@ -10,10 +10,15 @@ mod rm;
 mod update;
 
 use clap::Subcommand;
+use serde_json::Value;
+use wire::api::list_tasks_request;
 
 use crate::client::Client;
 use crate::error::Result;
+use crate::out::human;
 use crate::out::inspect::{self, InspectArgs};
+use crate::spec::options;
+use crate::task::query;
 use crate::{resolve, show};
 
 /// Commands about services.
@@ -82,13 +87,22 @@ pub async fn run(client: &Client, command: Command) -> Result<()> {
         Command::Inspect { services, args } => {
             let mut found = Vec::new();
             for name in &services {
-                found.push(
-                    resolve::service(client, name)
-                        .await
-                        .map(|s| show::service::service(&s)),
-                );
+                found.push(look_at(client, name).await);
             }
             inspect::print(found, &args)
         }
     }
+}
+
+async fn look_at(client: &Client, name: &str) -> Result<Value> {
+    let service = resolve::service(client, name).await?;
+    let mut tasks = Vec::new();
+    if options::next_run(&service, human::now()).is_some() {
+        let own = list_tasks_request::Filters {
+            service_ids: vec![service.id.clone()],
+            ..<_>::default()
+        };
+        tasks = query::stream(client, &own, true).await?;
+    }
+    Ok(show::service::service(&service, &tasks))
 }

@@ -119,7 +119,7 @@ pub struct ResourceArgs {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Restart")]
 pub struct RestartArgs {
-    /// When a task is replaced
+    /// When a task is replaced (default any)
     #[arg(long, value_name = "CONDITION", value_parser = ["none", "on-failure", "any"])]
     pub restart_condition: Option<String>,
     /// Pause before a task is replaced (default 5s)
@@ -136,7 +136,7 @@ pub struct RestartArgs {
 /// All of them.
 #[derive(Debug, Clone, Default, Args)]
 pub struct SpecArgs {
-    /// Number of tasks
+    /// Number of tasks (default 1)
     #[arg(long, value_name = "N")]
     pub replicas: Option<u64>,
     /// Tasks of a job that run at the same time (default: all)

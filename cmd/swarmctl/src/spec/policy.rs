@@ -41,13 +41,13 @@ fn policy_args(prefix: &str, what: &str, actions: &'static [&'static str]) -> Ve
         arg(
             "parallelism",
             "N",
-            "Tasks replaced at the same time by {} (0 for all)",
+            "Tasks replaced at the same time by {} (0 for all, default 1)",
         )
         .value_parser(value_parser!(u64)),
         arg(
             "delay",
             "DURATION",
-            "Pause between two groups of tasks during {}",
+            "Pause between two groups of tasks during {} (default 0s)",
         )
         .value_parser(scalar::duration),
         arg(
@@ -56,18 +56,22 @@ fn policy_args(prefix: &str, what: &str, actions: &'static [&'static str]) -> Ve
             "Time that a task is watched for failure after {} (default 5s)",
         )
         .value_parser(scalar::duration),
-        arg("failure-action", "ACTION", "What happens when {} fails")
-            .value_parser(PossibleValuesParser::new(actions)),
+        arg(
+            "failure-action",
+            "ACTION",
+            "What happens when {} fails (default pause)",
+        )
+        .value_parser(PossibleValuesParser::new(actions)),
         arg(
             "max-failure-ratio",
             "RATIO",
-            "Share of failed tasks that {} tolerates",
+            "Share of failed tasks that {} tolerates (default 0)",
         )
         .value_parser(scalar::ratio),
         arg(
             "order",
             "ORDER",
-            "Whether {} stops the old task first or starts the new one first",
+            "Whether {} stops the old task first or starts the new one first (default stop-first)",
         )
         .value_parser(["stop-first", "start-first"]),
     ]

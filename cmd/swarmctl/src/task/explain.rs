@@ -7,13 +7,13 @@ use wire::swarm::v1::{
     ExplainRequest, ExplainResponse, FilterVerdict, NodeRefusal, NodeScore, PastTask, Stage,
 };
 
-use super::rows::short;
 use crate::client::{Client, call};
 use crate::error::Result;
 use crate::out::listing::unescape;
 use crate::out::table::align;
 use crate::out::template::Template;
 use crate::out::{self, human};
+use crate::show::rows::short;
 use crate::{resolve, show};
 
 /// Flags of `task explain`.

@@ -2,7 +2,6 @@
 
 mod explain;
 pub mod query;
-pub mod rows;
 
 use clap::Subcommand;
 use wire::api;

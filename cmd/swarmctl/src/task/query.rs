@@ -6,7 +6,6 @@ use clap::Args;
 use wire::api::{self, Task, TaskState};
 use wire::swarm::v1::StreamTasksRequest;
 
-use super::rows::{self, Served, View};
 use crate::client::{Client, call, lost};
 use crate::error::{CliError, Result};
 use crate::out;
@@ -14,6 +13,7 @@ use crate::out::human;
 use crate::out::listing::ListArgs;
 use crate::parse::filter::Filters;
 use crate::resolve::{self, Named};
+use crate::show::rows::{self, Served, View};
 
 const FILTERS: [&str; 7] = [
     "id",
@@ -96,7 +96,7 @@ impl Query {
         let (services, nodes) = if quiet {
             <_>::default()
         } else {
-            (services(client).await?, nodes(client).await?)
+            (services(client, &tasks).await?, nodes(client).await?)
         };
         let view = View {
             services,
@@ -144,13 +144,13 @@ pub async fn stream(
     }
 }
 
-async fn services(client: &Client) -> Result<BTreeMap<String, Served>> {
+async fn services(client: &Client, tasks: &[Task]) -> Result<BTreeMap<String, Served>> {
     let request = api::ListServicesRequest::default();
     let listed = call("list the services", client.control().list_services(request)).await?;
     Ok(listed
         .services
         .into_iter()
-        .map(|s| (s.id.clone(), Served::of(&s)))
+        .map(|s| (s.id.clone(), Served::of(&s, tasks)))
         .collect())
 }
 

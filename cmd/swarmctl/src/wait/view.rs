@@ -54,7 +54,7 @@ pub fn unfinished(progress: &ServiceProgress, counts: &str) -> String {
     };
     match progress.blocked_by.as_str() {
         "" => format!("{phase}{counts}"),
-        reason => format!("{phase}{counts}, waiting for: {reason}"),
+        reason => format!("{phase}{counts}, {reason}"),
     }
 }
 
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(
             live(&[watched(converging())], Duration::ZERO),
             [
-                "web: 1/3 running, waiting for: no node fits: 2 nodes lack memory",
+                "web: 1/3 running, no node fits: 2 nodes lack memory",
                 "  2/3: pending: no node fits: 2 nodes lack memory",
                 "  3/3: preparing on n1 (failed 2 times)",
             ]
@@ -236,7 +236,7 @@ mod tests {
         let text = late(&[watched(converging())], Duration::from_secs(30));
         assert_eq!(
             text,
-            "not converged within 30s: service web (1/3 running, waiting for: no node fits: \
+            "not converged within 30s: service web (1/3 running, no node fits: \
              2 nodes lack memory); the operation goes on in the background \
              (`swarmctl service ps web` shows it)"
         );

@@ -151,7 +151,7 @@ async fn create_that_runs_out_of_time_says_what_it_waits_for() {
     assert_eq!(outcome.code, 3, "{outcome:?}");
     assert!(
         outcome.stderr.ends_with(
-            "not converged within 300ms: service web (0/2 running, waiting for: no suitable \
+            "not converged within 300ms: service web (0/2 running, no suitable \
              node (insufficient memory on 2 nodes)); the operation goes on in \
              the background (`swarmctl service ps web` shows it)\n"
         ),

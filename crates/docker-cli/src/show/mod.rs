@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod container;
 pub mod node;
 pub mod options;
+pub mod rows;
 pub mod service;
 pub mod task;
 

@@ -1,18 +1,20 @@
 //! A service as JSON.
 
+use calendar::LeftOut;
 use serde_json::{Value, json};
 use types::options::{Rebalance, Schedule, ServiceOptions};
 use wire::api::service_spec::Mode;
 use wire::api::{
-    Annotations, Endpoint, EndpointSpec, PortConfig, Service, ServiceSpec, UpdateConfig,
+    Annotations, Endpoint, EndpointSpec, PortConfig, Service, ServiceSpec, Task, UpdateConfig,
     UpdateStatus,
 };
 
 use super::{Fields, annotations, begin, container, dashed, each, nanos, options, time};
 use crate::out::human;
 
-/// The whole object.
-pub fn service(service: &Service) -> Value {
+/// The whole object. The tasks are those of the service; only what a schedule left out is read
+/// from them.
+pub fn service(service: &Service, tasks: &[Task]) -> Value {
     let next = options::next_run(service, human::now()).map(|at| at.to_string());
     let job = service.job_status.as_ref().map(|job| {
         let iteration = job.job_iteration.map_or(0, |v| v.index);
@@ -23,6 +25,7 @@ pub fn service(service: &Service) -> Value {
                 time(job.last_execution.as_ref()).map(Value::from),
             )
             .maybe("NextExecution", next.map(Value::from))
+            .maybe("LeftOut", options::left_out(service, tasks).map(left_out))
             .done()
     });
     begin(&service.id, service.meta.as_ref())
@@ -35,6 +38,14 @@ pub fn service(service: &Service) -> Value {
         )
         .maybe("JobStatus", job)
         .done()
+}
+
+fn left_out(left_out: LeftOut) -> Value {
+    json!({
+        "Runs": left_out.count,
+        "LastDue": left_out.newest.to_string(),
+        "Reason": left_out.reason,
+    })
 }
 
 /// A spec.

@@ -7,7 +7,7 @@ use wire::api::{self, LogContext};
 use crate::client::{Client, call};
 use crate::error::Result;
 use crate::resolve::Named;
-use crate::task::rows::{Served, short};
+use crate::show::rows::{Served, short};
 
 /// How prefixes are shown.
 #[derive(Debug, Clone, Copy)]
@@ -105,7 +105,7 @@ impl Names {
         )
         .await;
         let service = settled(answer)?.and_then(|a| a.service);
-        let service = service.as_ref().map(Served::of);
+        let service = service.as_ref().map(|s| Served::of(s, &[]));
         self.services.insert(id.to_owned(), service.clone());
         service
     }

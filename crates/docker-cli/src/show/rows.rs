@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use calendar::LeftOut;
 use serde_json::json;
 use types::Timestamp;
 use wire::api::service_spec::Mode;
 use wire::api::task_spec::Runtime;
 use wire::api::{Service, Task, TaskState};
 
+use super::options;
 use crate::out::human;
 use crate::out::listing::{Listing, Row};
 use crate::out::table::truncate;
 use crate::parse::port;
-use crate::resolve::Named;
 
 /// Characters of an error that a table shows.
 const ERROR_CHARS_MAX: usize = 60;
@@ -38,15 +39,21 @@ pub struct Served {
     pub name: String,
     /// Its tasks have nodes instead of slots.
     pub by_node: bool,
+    /// The present run of its job, with the due times that were left out since it began.
+    pub left_out: Option<(u64, LeftOut)>,
 }
 
 impl Served {
-    /// As a service says.
-    pub fn of(service: &Service) -> Self {
-        let mode = service.spec.as_ref().and_then(|s| s.mode.as_ref());
+    /// As a service says, of which these tasks are among others known.
+    pub fn of(service: &Service, tasks: &[Task]) -> Self {
+        let left_out = options::left_out(service, tasks);
+        let spec = service.spec.as_ref();
+        let name = spec.and_then(|s| Some(s.annotations.as_ref()?.name.clone()));
+        let mode = spec.and_then(|s| s.mode.as_ref());
         Self {
-            name: service.name().to_owned(),
+            name: name.unwrap_or_default(),
             by_node: matches!(mode, Some(Mode::Global(_) | Mode::GlobalJob(_))),
+            left_out: options::run(service).zip(left_out),
         }
     }
 }
@@ -137,7 +144,7 @@ impl View {
         );
         row.insert("DesiredState".into(), state(task.desired_state()).into());
         row.insert("CurrentState".into(), self.current(status).into());
-        row.insert("Error".into(), self.error(status).into());
+        row.insert("Error".into(), self.error(task, status).into());
         row.insert("Ports".into(), json!(ports.join(",")));
         row
     }
@@ -166,12 +173,31 @@ impl View {
         }
     }
 
-    /// What is wrong; for a task that waits, what it waits for.
-    fn error(&self, status: &wire::api::TaskStatus) -> String {
-        match status.err.as_str() {
-            "" => String::new(),
+    /// What is wrong; for a task that waits, what it waits for; for one that runs beyond the next
+    /// due time of its schedule, what was left out because of it.
+    fn error(&self, task: &Task, status: &wire::api::TaskStatus) -> String {
+        let text = match status.err.as_str() {
+            "" => self.left_out(task, status),
+            err => err.to_owned(),
+        };
+        match text.as_str() {
+            "" => text,
             text if self.no_trunc => format!("\"{text}\""),
             text => format!("\"{}\"", truncate(text, ERROR_CHARS_MAX)),
+        }
+    }
+
+    fn left_out(&self, task: &Task, status: &wire::api::TaskStatus) -> String {
+        let service = self.services.get(&task.service_id);
+        let left_out = service.and_then(|s| s.left_out.as_ref());
+        match left_out {
+            Some((run, left_out))
+                if options::is_of_run(task, &task.service_id, *run)
+                    && status.state() < TaskState::Complete =>
+            {
+                left_out.to_string()
+            }
+            _ => String::new(),
         }
     }
 }
@@ -217,7 +243,12 @@ mod tests {
 
     fn served(id: &str, name: &str, by_node: bool) -> (String, Served) {
         let name = name.to_owned();
-        (id.to_owned(), Served { name, by_node })
+        let served = Served {
+            name,
+            by_node,
+            ..Served::default()
+        };
+        (id.to_owned(), served)
     }
 
     #[test]
@@ -231,6 +262,49 @@ mod tests {
             };
             assert_eq!(view.name(&task("t", 0, TaskState::Running, 60)), name);
         }
+    }
+
+    #[test]
+    fn a_task_that_runs_into_its_next_due_time_says_what_was_left_out() {
+        let label = |key: &str, value: &str| (format!("swarm.{key}"), value.to_owned());
+        let service = Service {
+            id: "s1".into(),
+            spec: Some(wire::api::ServiceSpec {
+                annotations: Some(wire::api::Annotations {
+                    name: "job".into(),
+                    labels: [label("schedule", "* * * * *")].into(),
+                    ..<_>::default()
+                }),
+                ..<_>::default()
+            }),
+            job_status: Some(wire::api::JobStatus {
+                job_iteration: Some(wire::api::Version { index: 2 }),
+                last_execution: Some(prost_types::Timestamp {
+                    seconds: 180,
+                    nanos: 0,
+                }),
+            }),
+            ..<_>::default()
+        };
+        let of_run = |id: &str, run, state| {
+            let mut task = task(id, 0, state, 61);
+            task.job_iteration = Some(wire::api::Version { index: run });
+            task
+        };
+        let tasks = [
+            of_run("present", 2, TaskState::Running),
+            of_run("past", 1, TaskState::Running),
+            of_run("ended", 2, TaskState::Complete),
+        ];
+        let view = View {
+            services: [("s1".to_owned(), Served::of(&service, &tasks))].into(),
+            nodes: BTreeMap::new(),
+            no_trunc: true,
+            now: Timestamp::from_secs(300),
+        };
+        let errors = tasks.map(|t| view.row(&t, true)["Error"].clone());
+        let left_out = "\"left out: 2 runs, last due 1970-01-01T00:03:00Z: this run was not over\"";
+        assert_eq!(errors, [left_out, "", ""]);
     }
 
     #[test]
