@@ -47,14 +47,22 @@ pub fn as_desired(state: &State) -> Verdict {
     state.services().iter().try_for_each(|s| service(state, s))
 }
 
-/// What runs is where its constraints allow it, on a node that is not drained.
+/// What runs is where its constraints allow it, on a node that is not drained. Where replacements
+/// start first, a drained node's task goes on as long as there is no room for its replacement.
 fn fits_where_it_is(state: &State, task: &Task) -> Verdict {
     let node = task.node_id.and_then(|n| state.nodes().get(n));
     let Some(node) = node.filter(|n| n.status.state == NodeState::Ready) else {
         return Ok(());
     };
     let runs = task.status.state == TaskState::Running && task.is_runnable();
-    let drained = node.spec.availability == Availability::Drain;
+    let service = task.service_id.and_then(|s| state.services().get(s));
+    let first = service.filter(|s| may_start_first(s));
+    let mut slot = first
+        .into_iter()
+        .flat_map(|s| state.tasks().of_service(s.id));
+    let beside = |t: &Task| t.id != task.id && SlotKey::of(t) == SlotKey::of(task);
+    let kept = slot.any(|t| beside(t) && t.is_runnable());
+    let drained = node.spec.availability == Availability::Drain && !kept;
     let fits = scheduler::constraint::check_all(&constraints(task.spec()), node);
     must!(
         !runs || (fits && !drained),

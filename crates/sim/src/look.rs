@@ -133,6 +133,10 @@ impl World {
             if agent.removed || agent.lost {
                 continue;
             }
+            let alone = agent.link.as_ref().is_none_or(|l| l.session.is_none());
+            if alone && state.nodes().contains(agent.node) {
+                return Err(Violation::new("L1", format!("a{at} has no session")));
+            }
             let needed = crate::told::needed_secrets(state, agent.node);
             if let Some(extra) = agent.secrets.difference(&needed).next() {
                 let text = format!("a{at} keeps secret {extra}, which no task of it needs");
