@@ -112,8 +112,13 @@ pub(crate) fn message_to_raft(message: Message) -> eraftpb::Message {
     raft
 }
 
-/// Our form of a message that the library wants to send, in parts of at most `bytes_max`.
-pub(crate) fn message_from_raft(raft: &eraftpb::Message, bytes_max: u64) -> Vec<Message> {
+/// Our form of a message that the library wants to send, in parts of at most `bytes_max`, each
+/// handed to `post`.
+pub(crate) fn message_from_raft(
+    raft: &eraftpb::Message,
+    bytes_max: u64,
+    post: impl FnMut(Message),
+) {
     let mut message = Message {
         kind: kind_from_raft(raft.get_msg_type()),
         to: raft_id(raft.to),
@@ -132,12 +137,11 @@ pub(crate) fn message_from_raft(raft: &eraftpb::Message, bytes_max: u64) -> Vec<
     if message.kind == MessageKind::Snapshot {
         message.snapshot = Some(snapshot_from_raft(raft.get_snapshot()));
     }
-    split(message, &raft.entries, bytes_max)
+    split(message, &raft.entries, bytes_max, post);
 }
 
 /// The library joins appends to one member without bound; a message must stay within one.
-fn split(head: Message, entries: &[eraftpb::Entry], bytes_max: u64) -> Vec<Message> {
-    let mut parts = Vec::with_capacity(1);
+fn split(head: Message, entries: &[eraftpb::Entry], bytes_max: u64, mut post: impl FnMut(Message)) {
     let mut part = head;
     let mut bytes = 0;
     for entry in entries {
@@ -150,13 +154,12 @@ fn split(head: Message, entries: &[eraftpb::Entry], bytes_max: u64) -> Vec<Messa
                 entries: Vec::new(),
                 ..part.clone_head()
             };
-            parts.push(std::mem::replace(&mut part, next));
+            post(std::mem::replace(&mut part, next));
             bytes = entry_bytes(entry);
         }
         part.entries.push(entry_from_raft(entry));
     }
-    parts.push(part);
-    parts
+    post(part);
 }
 
 fn raft_id(id: u64) -> RaftId {

@@ -169,8 +169,7 @@ impl Consensus {
         self.effects.reads = self.requests.readable(self.applied);
         self.effects.want_snapshot |= self.wants_snapshot();
         self.effects.status = self.changed_status();
-        let effects = std::mem::take(&mut self.effects);
-        (effects != Effects::default()).then_some(effects)
+        (!self.effects.is_empty()).then(|| std::mem::take(&mut self.effects))
     }
 
     /// What a snapshot of the caller's state contains now; none before anything was applied.
@@ -449,10 +448,10 @@ impl Consensus {
         let mut messages = ready.take_messages();
         messages.append(&mut ready.take_persisted_messages());
         for message in &messages {
-            let parts = convert::message_from_raft(message, self.config.limits.message_bytes_max);
-            for part in parts {
+            let bytes_max = self.config.limits.message_bytes_max;
+            convert::message_from_raft(message, bytes_max, |part| {
                 self.outbox.post(part, &mut self.effects.send);
-            }
+            });
         }
         for read in ready.take_read_states() {
             let question = read.request_ctx.try_into().map_or(0, u64::from_be_bytes);

@@ -91,13 +91,12 @@ impl Outbox {
         if let Some((_, commit)) = self.commits.drain(..written).next_back() {
             self.durable_commit = commit;
         }
-        let (ready, held) = self
-            .held
-            .drain(..)
-            .partition(|(needs, _)| *needs <= durable);
-        self.held = held;
-        let ready: VecDeque<(u64, Message)> = ready;
-        send.extend(ready.into_iter().map(|(_, message)| message));
+        for _ in 0..self.held.len() {
+            match self.held.pop_front() {
+                Some((needs, message)) if needs <= durable => send.push(message),
+                other => self.held.extend(other),
+            }
+        }
         let installed = self
             .snapshots
             .partition_point(|(needs, _)| *needs <= durable);

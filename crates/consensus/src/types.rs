@@ -269,6 +269,26 @@ pub struct Effects {
     pub status: Option<Status>,
 }
 
+impl Effects {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            persist,
+            send,
+            apply,
+            reads,
+            rejected,
+            refused,
+            tell_removed,
+            want_snapshot,
+            status,
+        } = self;
+        let none = persist.is_none() && status.is_none() && !want_snapshot;
+        let told = rejected.is_empty() && refused.is_empty() && tell_removed.is_empty();
+        none && told && send.is_empty() && apply.is_empty() && reads.is_empty()
+    }
+}
+
 /// One write to the log, all or nothing. Writes are done in the order of their numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Persist {

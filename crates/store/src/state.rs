@@ -12,7 +12,7 @@ use crate::table::Table;
 use crate::tasks::TaskTable;
 
 /// A spec version of a service that something still uses.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Revision {
     /// The spec.
     pub spec: Arc<ServiceSpec>,
@@ -20,8 +20,9 @@ pub struct Revision {
     pub tasks: usize,
 }
 
-/// All tables at one version. Cloning is O(1); a clone never changes.
-#[derive(Debug, Clone, Default)]
+/// All tables at one version. Cloning is O(1); a clone never changes. Equal states have equal
+/// indexes too.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
     pub(crate) version: u64,
     pub(crate) time: Timestamp,

@@ -10,7 +10,7 @@ use crate::error::ApplyError;
 use crate::record::Record;
 
 /// Objects of one kind. Cloning is O(1); a clone never changes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Table<T: Record> {
     rows: OrdMap<T::Id, Arc<T>>,
     names: OrdSet<(String, T::Id)>,

@@ -12,7 +12,7 @@ use crate::table::{Replaced, Table};
 const STATES: usize = ALL_STATES.len();
 
 /// Tasks. Cloning is O(1); a clone never changes.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskTable {
     table: Table<Task>,
     by_slot: OrdSet<(ServiceId, u64, TaskId)>,
