@@ -4,6 +4,7 @@
 //! and applies what is committed to the tables as the shell's ledger does.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use consensus::{
@@ -11,7 +12,7 @@ use consensus::{
     RaftId, ReadId, Rejected, Removal, RequestId, Role, SnapshotMeta, bootstrap,
 };
 use invariants::Position;
-use store::{History, State, Transaction};
+use store::{Commit, History, State, Transaction};
 use types::NodeId;
 
 use crate::bugs::Bug;
@@ -82,6 +83,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Process {
     pub(crate) consensus: Consensus,
     pub(crate) state: State,
+    /// Whose tables equal these at the same version, unless they came from its own proposals.
+    pub(crate) line: Option<u64>,
     pub(crate) feed: History,
     pub(crate) reign: Option<Leading>,
     /// Rises with every reign of this process.
@@ -221,6 +224,7 @@ impl World {
             consensus,
             feed: History::new(state.version(), HISTORY_CHANGES_MAX),
             state: state.clone(),
+            line: None,
             reign: None,
             epoch: 0,
             broken_chain: None,
@@ -613,6 +617,7 @@ impl World {
         let first = process.applied == 0;
         process.applied = meta.index;
         process.state = state.clone();
+        process.line = None;
         process.feed = History::new(state.version(), HISTORY_CHANGES_MAX);
         self.mark("snapshot installed");
         if first {
@@ -648,9 +653,9 @@ impl World {
         self.judge(verdict);
         match &entry.payload {
             Payload::Normal(data) if !skip => {
-                self.apply_transaction(at, entry.term, data);
+                self.apply_transaction(at, entry.term, (data, hash));
                 if self.bug == Some(Bug::ApplyTwice) && entry.index.is_multiple_of(40) {
-                    self.apply_transaction(at, entry.term, data);
+                    self.apply_transaction(at, entry.term, (data, hash));
                 }
             }
             Payload::Membership(members) => self.members_changed(at, entry.index, members),
@@ -663,40 +668,46 @@ impl World {
     }
 
     /// What the shell's ledger does with a committed transaction.
-    fn apply_transaction(&mut self, at: usize, term: u64, data: &Bytes) {
-        let (bug, now) = (self.bug, self.time());
+    fn apply_transaction(&mut self, at: usize, term: u64, (data, hash): (&Bytes, u64)) {
+        let now = self.time();
         let Some(process) = self.hosts[at].process.as_mut() else {
             return;
         };
         let expected = process.state.version() + 1;
         let leading = process.reign.as_mut().filter(|l| l.view.term() == term);
         let own = leading.and_then(|l| l.view.commit(expected));
-        let commit = if let Some(done) = own {
+        let (commit, line) = if let Some(done) = own {
             process.state = done.state;
-            done.commit
+            process.line = None;
+            (done.commit, None)
         } else {
-            let mut tx = wire::log::decode_transaction(data).expect("R8: an entry reads back");
-            if bug == Some(Bug::DropActions) && tx.version.is_multiple_of(40) {
-                tx.actions.pop();
+            let oracle = &mut self.oracle;
+            let line = process.line;
+            let line = line.unwrap_or_else(|| oracle.line(&mut process.state));
+            process.line = Some(line);
+            if let Some((state, commit)) = oracle.replayed(line, expected, hash) {
+                // Equal tables and equal bytes: what comes of them was found and judged before.
+                process.feed.push(commit);
+                process.state = state;
+                return self.schedule_news(at);
             }
-            let commit = process
-                .state
-                .apply(&tx)
-                .unwrap_or_else(|e| panic!("R7: a committed entry cannot be applied: {e}"));
-            std::sync::Arc::new(commit)
+            (replay(&mut process.state, data, self.bug), Some(line))
         };
         process.feed.push(commit.clone());
         let state = process.state.clone();
         if commit.version > self.oracle.state().version() {
             self.committed(at, data, &commit);
         }
-        let verdict = self.oracle.applied((data, &commit, &state), now);
+        let verdict = self.oracle.applied(hash, (&commit, &state), now);
         self.judge(verdict);
+        if let Some(line) = line {
+            self.oracle.remember(line, &state, &commit);
+        }
         self.schedule_news(at);
     }
 
     /// A transaction is committed for the first time anywhere.
-    fn committed(&mut self, at: usize, data: &Bytes, commit: &store::Commit) {
+    fn committed(&mut self, at: usize, data: &Bytes, commit: &Commit) {
         let (version, changes) = (commit.version, commit.changes.len());
         let rows = || {
             let tx = wire::log::decode_transaction(data).ok();
@@ -727,4 +738,14 @@ impl World {
         let delay = self.rng.under(MS);
         self.schedule(at, delay, ManagerEvent::Settled(reign, waiter, outcome));
     }
+}
+
+/// Reads a transaction and applies it.
+fn replay(state: &mut State, data: &Bytes, bug: Option<Bug>) -> Arc<Commit> {
+    let mut tx = wire::log::decode_transaction(data).expect("R8: an entry reads back");
+    if bug == Some(Bug::DropActions) && tx.version.is_multiple_of(40) {
+        tx.actions.pop();
+    }
+    let commit = state.apply(&tx);
+    Arc::new(commit.unwrap_or_else(|e| panic!("R7: a committed entry cannot be applied: {e}")))
 }

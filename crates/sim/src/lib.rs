@@ -24,6 +24,7 @@ mod node;
 mod operator;
 mod oracle;
 mod params;
+mod queue;
 mod reign;
 mod rng;
 mod run;

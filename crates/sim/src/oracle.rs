@@ -2,6 +2,7 @@
 //! of it. Every manager is compared with it, and every transaction is checked once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use invariants::{Checker, Replication, Verdict, Violation, first_difference};
@@ -21,6 +22,19 @@ struct Fact {
     state: State,
     /// Hash of what watchers see of it.
     seen: u64,
+    /// What came of it on the first manager that took it from the log.
+    replayed: Option<Replayed>,
+}
+
+/// Tables that equal tables become by the same bytes, so that each manager need not find them anew.
+struct Replayed {
+    /// Managers of one line hold equal tables at equal versions.
+    line: u64,
+    state: State,
+    /// What the transaction changed; nothing where the line began here.
+    commit: Option<Arc<Commit>>,
+    /// Whether the tables were compared with the true ones as a whole.
+    compared: bool,
 }
 
 /// What is known of a write by its client.
@@ -38,6 +52,8 @@ pub struct Oracle {
     empty: State,
     answers: BTreeMap<u64, (u64, Answer)>,
     by_hash: BTreeMap<u64, u64>,
+    /// Lines of tables that were begun.
+    lines: u64,
     /// What is remembered of the members of the log.
     pub members: Replication,
     /// Newest version that a client was told of.
@@ -64,17 +80,63 @@ impl Oracle {
         &self.checker
     }
 
-    /// A manager applied an entry and has these tables now.
+    fn fact(&self, version: u64) -> Option<&Fact> {
+        self.facts.get(place(version)?)
+    }
+
+    /// The line of these tables. Those that equal the ones of a line, indexes and all, give way to
+    /// them and belong to it; others begin a line of their own.
+    pub fn line(&mut self, state: &mut State) -> u64 {
+        let fact = place(state.version()).and_then(|v| self.facts.get_mut(v));
+        let Some(fact) = fact else { return 0 };
+        match &fact.replayed {
+            Some(known) if known.state == *state => {
+                *state = known.state.clone();
+                return known.line;
+            }
+            _ => self.lines += 1,
+        }
+        let line = self.lines;
+        fact.replayed.get_or_insert_with(|| Replayed {
+            line,
+            state: state.clone(),
+            commit: None,
+            compared: false,
+        });
+        line
+    }
+
+    /// What a transaction with this hash made of the tables of this line, once that is known.
+    pub fn replayed(&self, line: u64, version: u64, hash: u64) -> Option<(State, Arc<Commit>)> {
+        let fact = self.fact(version).filter(|f| f.hash == hash)?;
+        let known = fact.replayed.as_ref().filter(|r| r.line == line)?;
+        Some((known.state.clone(), known.commit.clone()?))
+    }
+
+    /// Remembers what the newest entry that a manager took from the log made of tables of a line.
+    pub fn remember(&mut self, line: u64, state: &State, commit: &Arc<Commit>) {
+        let fact = place(commit.version).and_then(|v| self.facts.get_mut(v));
+        if let Some(fact) = fact.filter(|f| f.replayed.is_none()) {
+            fact.replayed = Some(Replayed {
+                line,
+                state: state.clone(),
+                commit: Some(commit.clone()),
+                compared: commit.version.is_multiple_of(FULL_COMPARISON_EVERY),
+            });
+        }
+    }
+
+    /// A manager applied an entry of this hash and has these tables now.
     ///
     /// # Errors
     /// If managers differ, or the transaction broke an invariant.
     pub fn applied(
         &mut self,
-        (data, commit, state): (&Bytes, &Commit, &State),
+        hash: u64,
+        (commit, state): (&Commit, &State),
         now: Timestamp,
     ) -> Verdict {
         let version = commit.version;
-        let hash = hash_of(data);
         let known = self.facts.len() as u64;
         if version == known + 1 {
             if let Some(earlier) = self.by_hash.insert(hash, version) {
@@ -86,13 +148,11 @@ impl Oracle {
                 hash,
                 state: state.clone(),
                 seen: seen_of(commit),
+                replayed: None,
             });
             return self.checker.check((&before, state), commit, now);
         }
-        let Some(fact) = usize::try_from(version)
-            .ok()
-            .and_then(|v| self.facts.get(v.wrapping_sub(1)))
-        else {
+        let Some(fact) = self.fact(version) else {
             let text = format!("version {version} is applied, {known} is the newest");
             return Err(Violation::new("R3", text));
         };
@@ -117,14 +177,25 @@ impl Oracle {
     ///
     /// # Errors
     /// If they are not what was committed.
-    pub fn restored(&self, state: &State) -> Verdict {
+    pub fn restored(&mut self, state: &State) -> Verdict {
         let version = state.version();
-        let index = usize::try_from(version).unwrap_or(usize::MAX);
-        match index.checked_sub(1).and_then(|i| self.facts.get(i)) {
-            None if version == 0 => Ok(()),
-            None => Err(Violation::new("R8", format!("version {version} never was"))),
-            Some(fact) => same("R8", state, &fact.state),
+        let fact = place(version).and_then(|v| self.facts.get_mut(v));
+        let Some(fact) = fact else {
+            let text = format!("version {version} never was");
+            return if version == 0 {
+                Ok(())
+            } else {
+                Err(Violation::new("R8", text))
+            };
+        };
+        let known = fact.replayed.as_mut().filter(|r| r.state == *state);
+        if known.as_ref().is_none_or(|r| !r.compared) {
+            same("R8", state, &fact.state)?;
         }
+        if let Some(known) = known {
+            known.compared = true;
+        }
+        Ok(())
     }
 
     /// R11: a watcher that has seen everything up to a version is shown this next.
@@ -137,9 +208,7 @@ impl Oracle {
             let text = format!("a watch that has seen {seen} is shown {version}");
             return Err(Violation::new("R11", text));
         }
-        let index = usize::try_from(version).unwrap_or(usize::MAX);
-        let fact = index.checked_sub(1).and_then(|i| self.facts.get(i));
-        if fact.is_none_or(|f| f.seen != seen_of(commit)) {
+        if self.fact(version).is_none_or(|f| f.seen != seen_of(commit)) {
             let text = format!("a watch is shown something else than version {version}");
             return Err(Violation::new("R11", text));
         }
@@ -197,6 +266,11 @@ impl Oracle {
             _ => Ok(()),
         }
     }
+}
+
+/// Where the fact of a version is; the empty tables have none.
+fn place(version: u64) -> Option<usize> {
+    usize::try_from(version.checked_sub(1)?).ok()
 }
 
 /// Hash of the kinds of changes of a commit, in their order, and of when it was made.

@@ -14,6 +14,7 @@ use crate::link::Packet;
 use crate::operator::Operator;
 use crate::oracle::Oracle;
 use crate::params::{MS, Params, SEC};
+use crate::queue::Queue;
 use crate::reign::{Planned, ReignId};
 use crate::rng::{Rng, fold, mix};
 use crate::scenario::Scenario;
@@ -141,8 +142,7 @@ pub struct World {
     pub(crate) numbers: u64,
     pub(crate) violation: Option<Violation>,
     pub(crate) passes: u64,
-    queue: BTreeMap<(u64, u64), Event>,
-    events: u64,
+    queue: Queue<Event>,
     show: Option<Show>,
 }
 
@@ -174,8 +174,7 @@ impl World {
             numbers: 0,
             violation: None,
             passes: 0,
-            queue: BTreeMap::new(),
-            events: 0,
+            queue: Queue::default(),
             show: None,
             rng: Rng::new(mix(seed) ^ 0x5eed),
             params,
@@ -200,7 +199,7 @@ impl World {
         }
         self.found_cluster();
         for step in &scenario.steps {
-            self.queue_at(step.at, Event::Act(Box::new(step.clone())));
+            self.queue.push(step.at, Event::Act(Box::new(step.clone())));
         }
         self.after(SEC, Event::Look);
         self.start_clients();
@@ -213,7 +212,7 @@ impl World {
 
     /// How many events have happened.
     pub fn events(&self) -> u64 {
-        self.events
+        self.queue.count()
     }
 
     pub(crate) fn new_clock(&mut self) -> Clock {
@@ -230,11 +229,7 @@ impl World {
     /// # Errors
     /// The first invariant that did not hold.
     pub fn run_until(&mut self, end: u64) -> Verdict {
-        while let Some(next) = self.queue.first_entry() {
-            if next.key().0 > end {
-                break;
-            }
-            let ((at, _), event) = next.remove_entry();
+        while let Some((at, event)) = self.queue.pop_until(end) {
             self.now = at;
             self.happen(event);
             if let Some(violation) = self.violation.take() {
@@ -260,12 +255,7 @@ impl World {
     }
 
     pub(crate) fn after(&mut self, us: u64, event: Event) {
-        self.queue_at(self.now.saturating_add(us), event);
-    }
-
-    fn queue_at(&mut self, at: u64, event: Event) {
-        self.events += 1;
-        self.queue.insert((at, self.events), event);
+        self.queue.push(self.now.saturating_add(us), event);
     }
 
     /// Does something from outside after a while.
@@ -279,7 +269,7 @@ impl World {
             how,
             text: String::new(),
         };
-        self.queue_at(at, Event::Act(Box::new(step)));
+        self.queue.push(at, Event::Act(Box::new(step)));
     }
 
     pub(crate) fn number(&mut self) -> u64 {
