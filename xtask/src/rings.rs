@@ -43,6 +43,7 @@ const RINGS: [&[&str]; 4] = [
         "scenarios",
         "sim",
         "sim-bugs",
+        "sim-script",
         "docker-cli",
         "xtask",
         "swarmd",

@@ -8,7 +8,7 @@ use store::{Change, Commit, Diff, State};
 use types::defaults::TASK_HISTORY_RETENTION_LIMIT;
 use types::{Service, ServiceId, Task, TaskId, TaskState, Timestamp};
 
-use crate::{Verdict, must, services, slots, tasks};
+use crate::{Verdict, access, must, services, slots, tasks};
 
 /// Most tasks that may be made in one slot within a minute (O8): a service whose tasks end at once
 /// gets one a second, the rest is for what operators and lost nodes add.
@@ -76,6 +76,7 @@ impl Checker {
                         self.birth(after, task, now)?;
                     }
                 }
+                Change::Node(diff) => access::role_follows(diff)?,
                 _ => {}
             }
         }

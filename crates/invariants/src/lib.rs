@@ -8,6 +8,7 @@
 //! call the code that they judge: what a slot is and how a constraint reads is shared with it,
 //! every decision is derived again.
 
+mod access;
 mod checker;
 mod desired;
 mod replication;
@@ -16,6 +17,7 @@ mod slots;
 mod tables;
 mod tasks;
 
+pub use access::{Certificate, Certificates, Ground, Hearsay, admitted};
 pub use checker::Checker;
 pub use desired::{
     as_desired, history_is_bounded, is_updating, must_run, nothing_misplaced, updates_gave_up,

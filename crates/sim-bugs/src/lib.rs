@@ -124,6 +124,14 @@ bugs! {
     LieAboutStop,
     /// An agent that restarts knows nothing of what it did, and starts what has ended again.
     StartAgain,
+    /// A join token counts for ever.
+    AnyToken,
+    /// A renewed certificate names the role of the one before.
+    OldRole,
+    /// The gate does not know of nodes that were removed.
+    ForgetRemoved,
+    /// Calls that a worker passes on count as those of whom it names.
+    BelieveAnybody,
 }
 
 #[cfg(test)]

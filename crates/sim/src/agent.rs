@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dispatcher::{AssignmentChange, AssignmentKind, Assignments, Item, ItemId};
+use sim_script::params::{MS, SEC};
 use types::node::{EngineDescription, NodeDescription, Platform};
-use types::{NodeId, Resources, SecretId, TaskId, TaskState, TaskStatus};
+use types::{Node, NodeId, Resources, TaskId, TaskState, TaskStatus};
 use worker::{Attempt, Change, Command, Effect, Input, StoredTask, Worker, Write};
 
 use crate::bugs::Bug;
+use crate::identity::Identity;
 use crate::node::Thing;
-use crate::params::{MS, SEC};
 use crate::show::short;
 use crate::world::{AgentEvent, Event, World};
 
@@ -25,6 +26,7 @@ pub(crate) enum ToManager {
     Open(usize, Arc<NodeDescription>),
     Closed,
     Assignments(String, u64),
+    Renew,
     Heartbeat(String),
     Report(String, u64, Vec<(TaskId, TaskStatus)>),
 }
@@ -32,8 +34,9 @@ pub(crate) enum ToManager {
 /// What a manager sends to an agent over a link.
 #[derive(Debug)]
 pub(crate) enum ToAgent {
-    /// A session message of the session of this name.
-    Session(String),
+    /// A session message of the session of this name, with the node's record.
+    Session(String, Arc<Node>),
+    Certificate(Identity),
     /// Assignments of a stream, which has this number among those of the link, made when the
     /// tables were at this version.
     Assignments {
@@ -52,6 +55,8 @@ pub(crate) enum ToAgent {
 pub(crate) struct Link {
     pub(crate) id: u64,
     pub(crate) manager: usize,
+    /// Who was asked, and passes calls on.
+    pub(crate) via: usize,
     /// The session, once it is open.
     pub(crate) session: Option<String>,
     pub(crate) since: u64,
@@ -65,7 +70,7 @@ pub(crate) struct Link {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waits {
+pub(crate) enum Waits {
     Session,
     Heartbeat,
     Report(u64),
@@ -92,10 +97,14 @@ pub(crate) struct Agent {
     pub(crate) removed: bool,
     /// It never comes back when everything heals.
     pub(crate) lost: bool,
-    /// Secrets that it was sent and not told to forget.
-    pub(crate) secrets: BTreeSet<SecretId>,
-    /// Since when it has had secrets that no task of it needs.
-    pub(crate) idle_secrets: BTreeMap<SecretId, u64>,
+    /// When its certificate is due to be renewed.
+    pub(crate) renew_at: u64,
+    /// The cluster wants it to have another certificate.
+    pub(crate) certificate_differs: bool,
+    /// Secrets and configs that it was sent and not told to forget.
+    pub(crate) files: BTreeSet<ItemId>,
+    /// Since when it has had some that no task of it needs.
+    pub(crate) idle_files: BTreeMap<ItemId, u64>,
     /// The message that the next one builds on; none until a connection brings a complete set.
     chain: Option<String>,
     /// Version of the tables behind what it was told last.
@@ -135,6 +144,7 @@ impl Agent {
 impl World {
     pub(crate) fn new_agent(&mut self, node: NodeId) -> usize {
         let at = self.agents.len();
+        let renew_at = self.renewal_moment(node);
         let resources = Resources {
             nano_cpus: 4_000_000_000,
             memory_bytes: 8 << 30,
@@ -161,8 +171,10 @@ impl World {
             engine_down_until: 0,
             removed: false,
             lost: false,
-            secrets: BTreeSet::new(),
-            idle_secrets: BTreeMap::new(),
+            renew_at,
+            certificate_differs: false,
+            files: BTreeSet::new(),
+            idle_files: BTreeMap::new(),
             chain: None,
             told: 0,
             reported: Vec::new(),
@@ -182,8 +194,9 @@ impl World {
             return;
         }
         agent.boot += 1;
-        agent.secrets.clear();
-        agent.wake = None;
+        agent.files.clear();
+        (agent.wake, agent.certificate_differs) = (None, false);
+        let renewal = agent.renew_at.saturating_sub(self.now);
         agent.worker = Some(Worker::new(agent.db.values().cloned()));
         let count = agent.db.len();
         self.note(("a", at), 11, || format!("starts with {count} tasks"));
@@ -191,6 +204,7 @@ impl World {
         let lag = self.rng.between(0, 500 * MS);
         self.agent_later(at, lag, AgentEvent::Found);
         self.agent_later(at, 10 * MS, AgentEvent::Connect);
+        self.agent_later(at, renewal, AgentEvent::Certificate);
     }
 
     /// The agent's process ends; what it started goes on.
@@ -256,6 +270,7 @@ impl World {
                 }
             }
             AgentEvent::Done(task, attempt) => self.done(at, task, attempt),
+            AgentEvent::Certificate => self.look_at_certificate(at),
         }
     }
 
@@ -331,6 +346,7 @@ impl World {
         self.agents[at].link = Some(Link {
             id,
             manager,
+            via: chosen,
             session: None,
             since: self.now,
             generation: 0,
@@ -343,12 +359,9 @@ impl World {
     }
 
     /// Sends a call to the manager of the link, and waits for its answer if there is one.
-    fn call(&mut self, at: usize, waits: Option<Waits>, call: ToManager) {
+    pub(crate) fn call(&mut self, at: usize, waits: Option<Waits>, call: ToManager) {
         let number = self.number();
-        let mut delay = self.rng.between(50, self.params.agent_delay_max);
-        if self.rng.chance(50) {
-            delay *= 10;
-        }
+        let delay = self.agent_delay();
         let now = self.now;
         let Some(link) = self.agents[at].link.as_mut() else {
             return;
@@ -366,6 +379,16 @@ impl World {
         }
     }
 
+    /// How long a message takes: once everything is healed, never so long that heartbeats are
+    /// missed.
+    fn agent_delay(&mut self) -> u64 {
+        let delay = self.rng.between(50, self.params.agent_delay_max);
+        match self.rng.chance(50) && !self.calm {
+            true => delay * 10,
+            false => delay,
+        }
+    }
+
     /// Whether a message passes. A stream never loses one and goes on: the connection is dead then.
     fn passes_link(&mut self, at: usize, manager: usize, link: u64) -> bool {
         if self.agent_cut.contains(&(at, manager)) {
@@ -376,10 +399,7 @@ impl World {
 
     /// A manager's message leaves for an agent.
     pub(crate) fn send_to_agent(&mut self, from: usize, at: usize, link: u64, answer: ToAgent) {
-        let mut delay = self.rng.between(50, self.params.agent_delay_max);
-        if self.rng.chance(50) {
-            delay *= 10;
-        }
+        let delay = self.agent_delay();
         if !self.passes_link(at, from, link) {
             return;
         }
@@ -453,11 +473,15 @@ impl World {
             return;
         };
         match answer {
-            ToAgent::Session(name) => match &side.session {
-                None => self.session_opens(at, name),
+            ToAgent::Session(name, record) => match &side.session {
                 Some(known) if *known != name => self.drop_link(at, true),
-                Some(_) => {}
+                Some(_) => self.hear_of_itself(at, &record),
+                None => {
+                    self.session_opens(at, name);
+                    self.hear_of_itself(at, &record);
+                }
             },
+            ToAgent::Certificate(new) => self.new_certificate(at, new),
             ToAgent::Assignments { .. } => {}
             ToAgent::Heartbeat(period) => {
                 side.open_calls.retain(|_, w| *w != Waits::Heartbeat);
@@ -488,13 +512,15 @@ impl World {
         if fits {
             agent.chain = Some(message.results_in.clone());
             if message.complete {
-                agent.secrets.clear();
+                agent.files.clear();
             }
             for change in &message.changes {
                 match change {
-                    Change::UpdateSecret(s) => _ = agent.secrets.insert(s.id),
-                    Change::RemoveSecret(id) => _ = agent.secrets.remove(id),
-                    _ => {}
+                    Change::UpdateSecret(s) => _ = agent.files.insert(ItemId::Secret(s.id)),
+                    Change::RemoveSecret(id) => _ = agent.files.remove(&ItemId::Secret(*id)),
+                    Change::UpdateConfig(c) => _ = agent.files.insert(ItemId::Config(c.id)),
+                    Change::RemoveConfig(id) => _ = agent.files.remove(&ItemId::Config(*id)),
+                    Change::UpdateTask(_) | Change::RemoveTask(_) => {}
                 }
             }
         }
@@ -522,7 +548,7 @@ impl World {
         self.heartbeat(at, id);
     }
 
-    fn session_name(&self, at: usize) -> Option<String> {
+    pub(crate) fn session_name(&self, at: usize) -> Option<String> {
         self.agents[at].link.as_ref()?.session.clone()
     }
 

@@ -4,10 +4,10 @@
 //! no search: a read sees at least the newest version that anybody was told of before it began.
 
 use consensus::{Input, ReadId};
+use sim_script::params::{MS, SEC};
 use store::Resume;
 
 use crate::bugs::Bug;
-use crate::params::{MS, SEC};
 use crate::world::{Event, World};
 
 /// Clients that watch.

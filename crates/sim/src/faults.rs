@@ -1,8 +1,9 @@
 //! What breaks, and how everything is mended.
 
+use sim_script::params::{MS, SEC};
+use sim_script::schedule::{Act, LEADER, Step};
+
 use crate::host::raft_id;
-use crate::params::{MS, SEC};
-use crate::schedule::{Act, LEADER, Step};
 use crate::world::{Event, World};
 
 impl World {
@@ -155,6 +156,7 @@ impl World {
             }
             Act::RestartEngine => self.engine_restarts(at, us),
             Act::RepeatReports => self.repeat_reports(at),
+            Act::Intrude => self.intrude(at, how),
             _ => {}
         }
     }

@@ -8,20 +8,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use consensus::{
-    Apply, Committed, Config, Consensus, Effects, Input, Member, Payload, Persist, ProposalId,
-    RaftId, ReadId, Rejected, Removal, RequestId, Role, SnapshotMeta, bootstrap,
+    Apply, Committed, Config, Consensus, Effects, Input, Member, MessageRefused, Payload, Persist,
+    ProposalId, RaftId, ReadId, Rejected, Removal, RequestId, Role, SnapshotMeta, bootstrap,
 };
 use invariants::Position;
+use sim_script::params::{MS, SEC};
+use sim_script::rng::{fold, mix};
 use store::{Commit, History, State, Transaction};
 use types::NodeId;
 
 use crate::bugs::Bug;
 use crate::clock::Clock;
 use crate::disk::{Disk, changes_members};
+use crate::identity::Identity;
 use crate::oracle::hash_of;
-use crate::params::{MS, SEC};
 use crate::reign::{Leading, ReignId};
-use crate::rng::{fold, mix};
 use crate::world::{Event, ManagerEvent, TICK, World};
 
 /// Changes kept for readers of the feeds.
@@ -69,6 +70,8 @@ pub(crate) enum Waiter {
     Pipeline,
     /// A batch of the dispatcher.
     Batch(dispatcher::BatchId),
+    /// A certificate for the agent of a link.
+    Certificate(u64, Identity),
 }
 
 /// How a proposal ended.
@@ -464,6 +467,14 @@ impl World {
         }
         for read in effects.reads {
             self.schedule(at, 0, ManagerEvent::Confirmed(read.id, true));
+        }
+        for (from, why) in effects.refused {
+            // The shell stops then, for good: it must never be wrong.
+            if let MessageRefused::LogLost(entry) = why {
+                let leader = index(from);
+                let text = format!("m{leader} says that m{at} acknowledged entry {entry}");
+                self.violate("R5", text);
+            }
         }
         self.tell_removed(at, effects.tell_removed);
         if effects.want_snapshot {

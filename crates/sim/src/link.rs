@@ -1,9 +1,9 @@
 //! The network between managers.
 
 use consensus::{Input, Message, MessageKind};
+use sim_script::params::{MS, SEC};
 
 use crate::host::{index, raft_id};
-use crate::params::{MS, SEC};
 use crate::snapshot::SnapshotFile;
 use crate::world::{Event, ManagerEvent, World};
 

@@ -8,10 +8,11 @@ use invariants::{
     Verdict, Violation, as_desired, history_is_bounded, is_updating, must_run, nothing_misplaced,
     state_hash, updates_gave_up,
 };
+use sim_script::params::SEC;
 use types::ServiceId;
+use types::node::IssuanceState;
 
 use crate::node::Stage;
-use crate::params::SEC;
 use crate::world::World;
 
 /// How long a node must have been connected, to a leader that has led as long, before two
@@ -118,6 +119,7 @@ impl World {
         history_is_bounded(self.oracle.state())?;
         self.writes()?;
         self.oracle.check_answers()?;
+        self.nobody_else_is_let_in()?;
         self.same_everywhere()
     }
 
@@ -137,10 +139,21 @@ impl World {
             if alone && state.nodes().contains(agent.node) {
                 return Err(Violation::new("L1", format!("a{at} has no session")));
             }
-            let needed = crate::told::needed_secrets(state, agent.node);
-            if let Some(extra) = agent.secrets.difference(&needed).next() {
-                let text = format!("a{at} keeps secret {extra}, which no task of it needs");
+            let needed = crate::told::needed_files(state, agent.node);
+            if let Some(extra) = agent.files.difference(&needed).next() {
+                let text = format!("a{at} keeps {extra:?}, which no task of it needs");
                 return Err(Violation::new("X1", text));
+            }
+            let record = state.nodes().get(agent.node);
+            let role = self.identities.role(agent.node);
+            if let Some(record) = record
+                .filter(|r| role != Some(r.role) || r.certificate.state == IssuanceState::Rotate)
+            {
+                let text = format!(
+                    "a{at} has a certificate as {role:?} and is {:?}",
+                    record.role
+                );
+                return Err(Violation::new("X2", text));
             }
             let wanted = must_run(state, agent.node);
             let running = |t: &&crate::node::Thing| t.stage == Stage::Running;

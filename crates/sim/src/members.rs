@@ -4,14 +4,14 @@
 //! place in the list of hosts stays empty for ever, as its id in the log does.
 
 use consensus::{Input, Member, MemberChange, Membership, ProposalId, RaftId, Role};
-use store::{Action, Draft, Object, Step};
+use sim_script::params::SEC;
+use store::Draft;
 use types::node::Membership as Accepted;
-use types::{Node, NodeId, NodeRole};
+use types::{NodeId, NodeRole};
 
 use crate::bugs::Bug;
 use crate::disk::Disk;
 use crate::host::{Host, Waiter, index, raft_id};
-use crate::params::SEC;
 use crate::world::{Event, World};
 
 /// How long the loss of a manager takes to be noticed at most. Until then no other one is taken
@@ -124,6 +124,29 @@ impl World {
         duties
     }
 
+    /// The members of the log as the leader shows them to operators.
+    pub(crate) fn log_members(&self, at: usize) -> Vec<control::Member> {
+        let Some(process) = self.hosts[at].process.as_ref() else {
+            return Vec::new();
+        };
+        let status = process.consensus.status();
+        let shown = |m: &Member| {
+            let progress = process.consensus.progress(m.raft_id);
+            let own = m.raft_id == status.raft_id;
+            Some(control::Member {
+                raft_id: m.raft_id.get(),
+                node_id: m.node_id.parse().ok()?,
+                addr: m.addr.clone(),
+                leader: status.leader == Some(m.raft_id),
+                voter: status.membership.voters.contains(&m.raft_id),
+                reachable: own || progress.is_some_and(|p| p.active),
+                match_index: progress.map_or(0, |p| p.matched),
+            })
+        };
+        let members = status.membership.members.values();
+        members.filter_map(shown).collect()
+    }
+
     fn remove(&self, at: usize, id: RaftId) -> Option<Duty> {
         if id == raft_id(at) {
             return Some(Duty::StepDown);
@@ -171,22 +194,9 @@ impl World {
         let Some(leading) = self.leading(at) else {
             return;
         };
-        let head = leading.view.head();
-        let Some(node) = head.nodes().get(id) else {
-            return;
-        };
-        if node.role == role || node.spec.desired_role != role {
-            return;
-        }
-        let node = Node {
-            role,
-            ..Node::clone(node)
-        };
-        let mut draft = Draft::new(head, clock);
-        if draft
-            .add(Step::unguarded(Action::Update(Object::from(node))))
-            .is_ok()
-        {
+        let mut draft = Draft::new(leading.view.head(), clock);
+        let followed = control::node::follow_role(&mut draft, id, role);
+        if followed.is_ok() && !draft.is_empty() {
             self.accept(at, draft, Waiter::Pipeline);
         }
     }
@@ -236,7 +246,10 @@ impl World {
         for node in wanted {
             let runs = self.hosts.iter().any(|h| h.node == node && !h.gone);
             let machine = self.agents.iter().find(|a| a.node == node);
-            if !runs && machine.is_none_or(|a| a.worker.is_some() && !a.removed) {
+            let may = machine.is_none_or(|a| a.worker.is_some() && !a.removed);
+            // It starts one when its certificate says so.
+            let certified = self.identities.role(node) == Some(NodeRole::Manager);
+            if !runs && may && certified {
                 self.mark("a promoted node starts a manager");
                 self.new_host(node);
             }

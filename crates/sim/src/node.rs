@@ -2,12 +2,12 @@
 //! image and from chance.
 
 use orchestrator::SlotKey;
+use sim_script::params::{MS, SEC};
 use types::task::ContainerStatus;
 use types::{ServiceId, Task, TaskId};
 use worker::{Attempt, Command, Ended, Failure, Input, Outcome, Run, Started};
 
 use crate::agent::Doing;
-use crate::params::{MS, SEC};
 use crate::show::short;
 use crate::world::{AgentEvent, Event, World};
 
@@ -30,12 +30,6 @@ pub(crate) struct Thing {
     image: String,
     is_job: bool,
 }
-
-/// What images do. Long-running ones end only while faults last.
-pub(crate) const IMAGES: [&str; 10] = [
-    "stable", "stable", "stable", "slow", "crash", "oneshot", "flaky", "missing", "stubborn",
-    "sick",
-];
 
 fn image(task: &Task) -> String {
     let container = task.spec().container();
@@ -183,15 +177,20 @@ impl World {
         Some(outcome)
     }
 
-    /// X1: a task is given its own secrets and no others.
+    /// X1: a task is given its own secrets and configs, and no others.
     fn check_run(&mut self, at: usize, run: &Run) {
-        let container = run.task.spec().container();
-        let own = container.map(|c| c.secrets.iter().map(|r| r.secret_id).collect::<Vec<_>>());
-        let given: Vec<_> = run.secrets.iter().map(|s| s.id).collect();
-        self.mark_if(!given.is_empty(), "task with a secret prepared");
-        if own.unwrap_or_default() != given {
+        let (mut secrets, mut configs) = (Vec::new(), Vec::new());
+        if let Some(container) = run.task.spec().container() {
+            secrets.extend(container.secrets.iter().map(|r| r.secret_id));
+            configs.extend(container.configs.iter().map(|r| r.config_id));
+        }
+        self.mark_if(!secrets.is_empty(), "task with a secret prepared");
+        self.mark_if(!configs.is_empty(), "task with a config prepared");
+        let given_secrets = run.secrets.iter().map(|s| s.id);
+        let given_configs = run.configs.iter().map(|c| c.id);
+        if !given_secrets.eq(secrets) || !given_configs.eq(configs) {
             let text = format!(
-                "a{at} gives task {} other secrets than its own",
+                "a{at} gives task {} other secrets or configs than its own",
                 run.task.id
             );
             self.violate("X1", text);

@@ -1,19 +1,22 @@
-//! What operators do: the writes of the control API, made on the leader's speculative head as the
-//! shell makes them.
+//! What operators do: the functions of the control API, called on the leader's speculative head as
+//! the shell calls them.
 
-use store::{Action, Draft, Key, Object, State, Step as StoreStep};
+use std::sync::Arc;
+
+use control::crud;
+use control::rebalance::Asked;
+use sim_script::edits::{self, Edited};
+use sim_script::params::MS;
+use sim_script::rng::Rng;
+use sim_script::schedule::{Act, Step};
+use sim_script::spec_text;
+use store::{Action, Draft, Object, State, Step as StoreStep};
 use types::node::Membership;
-use types::{
-    Availability, Cluster, Node, NodeId, NodeRole, NodeSpec, TaskState, TaskStatus, Timestamp,
-};
+use types::{Availability, Cluster, Node, NodeId, NodeRole, NodeSpec, Service};
+use wire::swarm::v1::RebalanceRequest;
 
 use crate::bugs::Bug;
-use crate::edits::{self, Edit};
 use crate::host::Waiter;
-use crate::params::MS;
-use crate::rng::Rng;
-use crate::schedule::{Act, Step};
-use crate::spec_text;
 use crate::world::World;
 
 /// What operators remember.
@@ -29,7 +32,8 @@ impl World {
     /// Creates what every cluster has, where it is missing.
     pub(crate) fn plant(&mut self, at: usize) {
         let (clock, mut rng) = (self.clock(at), self.rng.clone());
-        let (history, managers) = (self.params.history, self.hosts.iter().map(|h| h.node));
+        let (params, cluster) = (self.params.clone(), self.identities.cluster);
+        let managers = self.hosts.iter().map(|h| h.node);
         let mut nodes: Vec<_> = managers.map(|n| (n, NodeRole::Manager)).collect();
         let workers = self.agents.iter().map(|a| (a.node, NodeRole::Worker));
         nodes.extend(workers.filter(|(n, _)| !self.hosts.iter().any(|h| h.node == *n)));
@@ -41,7 +45,7 @@ impl World {
         }
         let mut draft = Draft::new(leading.view.head(), clock);
         let mut actions = vec![Action::Create(Object::from(edits::cluster(
-            &mut rng, history,
+            &mut rng, cluster, &params,
         )))];
         let create =
             |(id, role): (NodeId, NodeRole)| Action::Create(Object::from(node(id, role, &mut rng)));
@@ -82,7 +86,13 @@ impl World {
         };
         let mut rng = Rng::new(step.how);
         match step.act {
-            Act::ScaleToZero | Act::DrainAll => self.there_and_back(at, step),
+            Act::ScaleToZero => self.scale_there_and_back(at, step),
+            Act::DrainAll => self.drain_there_and_back(at, step),
+            Act::SetAvailability => self.set_availability(at, &mut rng),
+            Act::Relabel => self.relabel(at, &mut rng),
+            Act::Rebalance => self.rebalance(at),
+            Act::Rotate => self.rotate_tokens(at, &mut rng),
+            Act::RotateAll => self.rotate_everything(at, &mut rng),
             Act::UpdateTwice | Act::RollBackTwice => {
                 for _ in 0..2 {
                     self.edit_service(at, step, &mut rng);
@@ -93,7 +103,7 @@ impl World {
         }
     }
 
-    /// The committed-or-not newest tables of a leader.
+    /// The newest tables of a leader, committed or not.
     fn head(&mut self, at: usize) -> State {
         let head = self.leading(at).map(|l| l.view.head().clone());
         head.unwrap_or_default()
@@ -101,106 +111,114 @@ impl World {
 
     fn edit_service(&mut self, at: usize, step: &Step, rng: &mut Rng) {
         let (clock, head) = (self.clock(at), self.head(at));
-        let (number, params) = (self.operator.names, self.params.clone());
+        let number = self.operator.names;
+        self.operator.names += 1;
         let services: Vec<_> = head.services().iter().cloned().collect();
         let some = rng.pick(&services);
-        let room = (services.len() as u64) < params.services_max;
-        let replicas_max = params.replicas_max;
-        let edit = match (step.act, some) {
-            (Act::Create, None) => edits::create(rng, &head, (number, replicas_max), clock),
-            (Act::Create, _) if room => edits::create(rng, &head, (number, replicas_max), clock),
-            (Act::Scale, Some(s)) => edits::scale(rng, &s, replicas_max, clock),
-            (Act::Update | Act::UpdateTwice, Some(s)) => {
-                self.mark_if(edits::is_updating(&s), "update during an update");
-                self.mark_if(edits::is_rolling_back(&s), "update during a rollback");
-                edits::update(rng, &head, &s, clock)
-            }
-            (Act::RollBack | Act::RollBackTwice, Some(s)) => {
-                self.mark_if(edits::is_rolling_back(&s), "rollback during a rollback");
-                self.mark_if(edits::is_updating(&s), "rollback during an update");
-                edits::roll_back(&s, clock)
-            }
-            (Act::RemoveService, Some(s)) => {
-                self.mark_if(edits::is_updating(&s), "service removed during its update");
-                vec![Action::Remove(Key::Service(s.id))]
-            }
-            (Act::SetAvailability, _) => available(rng, &head),
-            (Act::Relabel, _) => relabel(rng, &head),
-            (Act::Rotate, _) => edits::rotate(rng, &head),
-            (Act::MakeSecret, _) => edits::make_secret(rng, &head, number),
-            (Act::RotateSecret, _) => edits::rotate_secret(rng, &head, number, clock),
-            (Act::Service, _) => match spec_text::edit(&step.text, &head, clock, rng) {
-                Ok(edit) => edit,
+        if let Some(service) = &some {
+            self.mark_edit(step.act, service);
+        }
+        let room = (services.len() as u64) < self.params.services_max || services.is_empty();
+        let replicas_max = self.params.replicas_max;
+        self.edit(at, |draft| match (step.act, &some) {
+            (Act::Create, _) if room => edits::create(draft, rng, (number, replicas_max), clock),
+            (Act::Scale, Some(s)) => edits::scale_to(draft, s, rng.between(0, replicas_max), clock),
+            (Act::Update | Act::UpdateTwice, Some(s)) => edits::update(draft, rng, s, clock),
+            (Act::RollBack | Act::RollBackTwice, Some(s)) => edits::roll_back(draft, s, clock),
+            (Act::RemoveService, Some(s)) => control::service::remove(draft, &s.id.to_string()),
+            (Act::MakeFiles, _) => edits::make_files(draft, rng, number),
+            (Act::RotateSecret, _) => edits::rotate_secret(draft, rng, number, clock),
+            (Act::RotateConfig, _) => edits::rotate_config(draft, rng, number, clock),
+            (Act::Service, _) => match spec_text::edit(draft, &step.text, clock, rng) {
+                Ok(()) => Ok(()),
                 Err(why) => panic!("{why}"),
             },
-            _ => Edit::new(),
-        };
-        self.operator.names += 1;
-        if edits::is_valid(&edit) {
-            self.commit_edit(at, edit, clock);
+            _ => Ok(()),
+        });
+    }
+
+    fn mark_edit(&mut self, act: Act, service: &Service) {
+        let (updates, goes_back) = (edits::is_updating(service), edits::is_rolling_back(service));
+        match act {
+            Act::Update | Act::UpdateTwice => {
+                self.mark_if(updates, "update during an update");
+                self.mark_if(goes_back, "update during a rollback");
+            }
+            Act::RollBack | Act::RollBackTwice => {
+                self.mark_if(goes_back, "rollback during a rollback");
+                self.mark_if(updates, "rollback during an update");
+            }
+            Act::RemoveService => self.mark_if(updates, "service removed during its update"),
+            _ => {}
         }
     }
 
-    /// Everything is scaled to zero, or drained, and back after a while.
-    fn there_and_back(&mut self, at: usize, step: &Step) {
+    /// Everything is scaled to zero, and back after a while.
+    fn scale_there_and_back(&mut self, at: usize, step: &Step) {
         let (clock, head) = (self.clock(at), self.head(at));
         let back = step.ms == 0;
-        let edit = match step.act {
-            Act::DrainAll => {
-                let to = if back {
-                    Availability::Active
-                } else {
-                    Availability::Drain
-                };
-                let all = head.nodes().iter().map(|n| with_availability(n, to));
-                all.collect()
-            }
-            _ if back => {
-                let before = std::mem::take(&mut self.operator.before);
-                let all = before
-                    .into_iter()
-                    .filter_map(|(id, n)| Some((head.services().get(id)?.clone(), n)));
-                all.flat_map(|(s, n)| edits::scale_to(&s, n, clock))
-                    .collect()
-            }
-            _ => {
-                let services = head.services().iter();
-                let counts = services.filter_map(|s| Some((s.id, edits::replicas(s)?)));
-                self.operator.before = counts.collect();
-                let services = head.services().iter();
-                services
-                    .flat_map(|s| edits::scale_to(s, 0, clock))
-                    .collect()
-            }
+        let counts: Vec<_> = if back {
+            std::mem::take(&mut self.operator.before)
+        } else {
+            let services = head.services().iter();
+            let counts = services.filter_map(|s| Some((s.id, edits::replicas(s)?)));
+            self.operator.before = counts.collect();
+            self.operator
+                .before
+                .iter()
+                .map(|(id, _)| (*id, 0))
+                .collect()
         };
-        self.mark_if(
-            !back,
-            if step.act == Act::DrainAll {
-                "every node drained"
-            } else {
-                "every service scaled to zero"
-            },
-        );
+        self.mark_if(!back, "every service scaled to zero");
         if !back {
             self.act_later(step.ms.max(1) * MS, step.act, 0);
         }
-        self.commit_edit(at, edit, clock);
+        for (id, count) in counts {
+            if let Some(service) = head.services().get(id) {
+                self.edit(at, |draft| edits::scale_to(draft, service, count, clock));
+            }
+        }
     }
 
-    pub(crate) fn commit_edit(&mut self, at: usize, edit: Edit, clock: Timestamp) {
-        let Some(leading) = self.leading(at).filter(|_| !edit.is_empty()) else {
+    /// Every node is drained, and active again after a while.
+    fn drain_there_and_back(&mut self, at: usize, step: &Step) {
+        let back = step.ms == 0;
+        self.mark_if(!back, "every node drained");
+        if !back {
+            self.act_later(step.ms.max(1) * MS, step.act, 0);
+        }
+        let to = match back {
+            true => Availability::Active,
+            false => Availability::Drain,
+        };
+        for node in self.head(at).nodes().iter() {
+            self.edit_node(at, node, |spec| spec.availability = to);
+        }
+    }
+
+    /// Drafts a change on the leader's speculative head, and proposes it unless it is refused.
+    pub(crate) fn edit(&mut self, at: usize, edit: impl FnOnce(&mut Draft) -> Edited) {
+        let clock = self.clock(at);
+        let Some(leading) = self.leading(at) else {
             return;
         };
         let mut draft = Draft::new(leading.view.head(), clock);
-        let step = StoreStep {
-            guards: Vec::new(),
-            actions: edit,
-        };
-        if draft.add(step).is_err() {
-            return self.mark("operator refused");
+        if edit(&mut draft).is_err() {
+            self.mark("operator refused");
+        } else if !draft.is_empty() {
+            self.mark("operator");
+            self.write(at, draft);
         }
-        self.mark("operator");
-        self.write(at, draft);
+    }
+
+    /// Changes what operators say of a node.
+    fn edit_node(&mut self, at: usize, node: &Node, edit: impl FnOnce(&mut NodeSpec)) {
+        let members = self.log_members(at);
+        let (id, version, mut spec) = (node.id.to_string(), node.meta.version, node.spec.clone());
+        edit(&mut spec);
+        self.edit(at, |draft| {
+            control::node::update(draft, &id, version, spec, &members).map(drop)
+        });
     }
 
     // Machines that come and go.
@@ -233,13 +251,18 @@ impl World {
         if machines > 24 || full {
             return;
         }
-        let id = NodeId::random(rng);
-        let clock = self.clock(at);
-        self.commit_edit(
-            at,
-            vec![Action::Create(Object::from(node(id, role, rng)))],
-            clock,
+        let Some(token) = self.join_token(at, role) else {
+            return;
+        };
+        let Some(given) = self.first_certificate(at, &token) else {
+            return;
+        };
+        let (id, role) = (
+            given.certificate.subject.node_id,
+            given.certificate.subject.role,
         );
+        let new = node(id, role, rng);
+        self.edit(at, |draft| crud::create(draft, new, State::nodes).map(drop));
         self.new_agent(id);
         if role == NodeRole::Manager {
             self.new_host(id);
@@ -251,25 +274,38 @@ impl World {
         });
     }
 
-    fn promote(&mut self, at: usize, rng: &mut Rng) {
-        let (clock, head) = (self.clock(at), self.head(at));
-        let ready = |n: &&std::sync::Arc<Node>| {
-            n.spec.desired_role == NodeRole::Worker && n.description.is_some()
-        };
-        let workers: Vec<_> = head.nodes().iter().filter(ready).cloned().collect();
-        let Some(worker) = rng.pick(&workers).filter(|_| self.room_for_managers() > 0) else {
-            return;
-        };
-        let mut node = Node::clone(&worker);
-        node.spec.desired_role = NodeRole::Manager;
-        self.commit_edit(at, vec![Action::Update(Object::from(node))], clock);
-        self.mark("a worker is to be a manager");
+    fn join_token(&self, at: usize, role: NodeRole) -> Option<String> {
+        let tables = &self.hosts[at].process.as_ref()?.state;
+        let tokens = &tables.cluster()?.root_ca.join_tokens;
+        Some(match role {
+            NodeRole::Worker => tokens.worker.clone(),
+            NodeRole::Manager => tokens.manager.clone(),
+        })
     }
 
-    /// The demotion of the control API, with its checks.
+    /// Join tokens change; somebody remembers those before.
+    fn rotate_tokens(&mut self, at: usize, rng: &mut Rng) {
+        for role in [NodeRole::Worker, NodeRole::Manager] {
+            let before = self.join_token(at, role);
+            self.identities.old_tokens.extend(before);
+        }
+        self.edit(at, |draft| edits::rotate(draft, rng));
+    }
+
+    fn promote(&mut self, at: usize, rng: &mut Rng) {
+        let head = self.head(at);
+        let ready =
+            |n: &&Arc<Node>| n.spec.desired_role == NodeRole::Worker && n.description.is_some();
+        let workers: Vec<_> = head.nodes().iter().filter(ready).cloned().collect();
+        if let Some(worker) = rng.pick(&workers).filter(|_| self.room_for_managers() > 0) {
+            self.edit_node(at, &worker, |spec| spec.desired_role = NodeRole::Manager);
+            self.mark("a worker is to be a manager");
+        }
+    }
+
     fn demote(&mut self, at: usize, rng: &mut Rng) -> Option<usize> {
-        let (clock, head) = (self.clock(at), self.head(at));
-        let manages = |n: &&std::sync::Arc<Node>| n.spec.desired_role == NodeRole::Manager;
+        let head = self.head(at);
+        let manages = |n: &&Arc<Node>| n.spec.desired_role == NodeRole::Manager;
         let managers: Vec<_> = head.nodes().iter().filter(manages).cloned().collect();
         let chosen = rng.pick(&managers).filter(|_| managers.len() > 1)?;
         let host = self
@@ -280,9 +316,7 @@ impl World {
         if !self.may_lose(host) || self.agent_on(host).is_none() {
             return None;
         }
-        let mut node = Node::clone(&chosen);
-        node.spec.desired_role = NodeRole::Worker;
-        self.commit_edit(at, vec![Action::Update(Object::from(node))], clock);
+        self.edit_node(at, &chosen, |spec| spec.desired_role = NodeRole::Worker);
         self.mark("a manager is to be a worker");
         self.mark_if(host == at, "the leader is to be a worker");
         self.mark_if(managers.len() == 2, "one of two managers is to be a worker");
@@ -291,19 +325,72 @@ impl World {
 
     fn remove_node(&mut self, at: usize, rng: &mut Rng) {
         let (clock, head) = (self.clock(at), self.head(at));
-        let worker = |n: &&std::sync::Arc<Node>| {
-            n.role == NodeRole::Worker && n.spec.desired_role == NodeRole::Worker
-        };
+        let worker =
+            |n: &&Arc<Node>| n.role == NodeRole::Worker && n.spec.desired_role == NodeRole::Worker;
         let workers: Vec<_> = head.nodes().iter().filter(worker).cloned().collect();
         let known = |id: NodeId| self.agents.iter().position(|a| a.node == id);
         let Some(node) = rng.pick(&workers).filter(|_| workers.len() > 1) else {
             return;
         };
-        let manages = known(node.id).and_then(|a| self.host_on(a)).is_some();
-        if !manages {
-            let edit = orphan_and_remove(&head, &node, clock);
-            self.commit_edit(at, edit, clock);
+        if known(node.id).and_then(|a| self.host_on(a)).is_some() {
+            return;
         }
+        let (id, members) = (node.id.to_string(), self.log_members(at));
+        self.mark_if(
+            head.services().iter().any(|s| edits::is_updating(s)),
+            "node removed during an update",
+        );
+        self.edit(at, |draft| {
+            control::node::remove(draft, &id, true, &members, clock).map(drop)
+        });
+    }
+
+    fn set_availability(&mut self, at: usize, rng: &mut Rng) {
+        let to = rng.one_of(&[
+            Availability::Active,
+            Availability::Active,
+            Availability::Drain,
+            Availability::Pause,
+        ]);
+        if let Some(node) = some_node(rng, &self.head(at)) {
+            self.edit_node(at, &node, |spec| spec.availability = to);
+        }
+    }
+
+    fn relabel(&mut self, at: usize, rng: &mut Rng) {
+        let zone = rng.one_of(&["one", "two"]);
+        if let Some(node) = some_node(rng, &self.head(at)) {
+            self.edit_node(at, &node, |spec| {
+                let labels = &mut spec.annotations.labels;
+                labels.insert("zone".into(), zone.into());
+            });
+        }
+    }
+
+    /// Tasks are to be moved to where they are better placed.
+    fn rebalance(&mut self, at: usize) {
+        let (clock, head) = (self.clock(at), self.head(at));
+        let Ok(asked) = Asked::read(&head, &RebalanceRequest::default()) else {
+            return;
+        };
+        let moves = control::rebalance::plan(&head, asked, clock).moves.len();
+        let moves = u32::try_from(moves).unwrap_or(u32::MAX);
+        if moves > 0 {
+            self.mark("an operator has tasks moved");
+            self.edit(at, |draft| {
+                control::rebalance::ask(draft, asked, moves, clock)
+            });
+        }
+    }
+
+    /// New join tokens, and every node is asked for a new certificate.
+    fn rotate_everything(&mut self, at: usize, rng: &mut Rng) {
+        self.rotate_tokens(at, rng);
+        for node in self.head(at).nodes().iter() {
+            let id = node.id.to_string();
+            self.edit(at, |draft| control::node::rotate(draft, &id).map(drop));
+        }
+        self.mark("tokens and all certificates rotated");
     }
 
     /// The machine of a removed node leaves with it, in one go for simplicity: it is not asked
@@ -313,6 +400,7 @@ impl World {
             self.agents[at].removed = true;
             self.kill_agent(at);
             self.agents[at].things.clear();
+            self.identities.hold(node, None);
             self.mark("node removed");
         }
     }
@@ -320,13 +408,13 @@ impl World {
     /// A write that must succeed in a healthy cluster: touches the cluster's labels.
     pub(crate) fn fresh_write(&mut self) -> Option<()> {
         let at = self.leader()?;
-        let clock = self.clock(at);
         let serial = self.operator.serial;
-        let head = self.leading(at)?.view.head().clone();
-        let mut cluster = Cluster::clone(head.cluster()?);
+        let mut cluster = Cluster::clone(self.leading(at)?.view.head().cluster()?);
         let labels = &mut cluster.spec.annotations.labels;
         labels.insert("fresh".into(), serial.to_string());
-        self.commit_edit(at, vec![Action::Update(Object::from(cluster))], clock);
+        self.edit(at, |draft| {
+            crud::update(draft, cluster, State::clusters).map(drop)
+        });
         Some(())
     }
 }
@@ -340,60 +428,12 @@ fn node(id: NodeId, role: NodeRole, rng: &mut Rng) -> Node {
     let zone = rng.one_of(&["one", "two"]);
     spec.annotations.labels.insert("zone".into(), zone.into());
     Node {
-        role,
+        certificate: control::certificate::issued(id, role, Vec::new(), Vec::new()),
         ..Node::new(id, spec)
     }
 }
 
-fn some_node(rng: &mut Rng, head: &State) -> Option<Node> {
+fn some_node(rng: &mut Rng, head: &State) -> Option<Arc<Node>> {
     let nodes: Vec<_> = head.nodes().iter().cloned().collect();
-    rng.pick(&nodes).map(|n| Node::clone(&n))
-}
-
-fn with_availability(node: &Node, availability: Availability) -> Action {
-    let mut node = node.clone();
-    node.spec.availability = availability;
-    Action::Update(Object::from(node))
-}
-
-fn available(rng: &mut Rng, head: &State) -> Edit {
-    let Some(node) = some_node(rng, head) else {
-        return Edit::new();
-    };
-    let to = rng.one_of(&[
-        Availability::Active,
-        Availability::Active,
-        Availability::Drain,
-        Availability::Pause,
-    ]);
-    vec![with_availability(&node, to)]
-}
-
-fn relabel(rng: &mut Rng, head: &State) -> Edit {
-    let Some(mut node) = some_node(rng, head) else {
-        return Edit::new();
-    };
-    let zone = rng.one_of(&["one", "two"]);
-    let labels = &mut node.spec.annotations.labels;
-    labels.insert("zone".into(), zone.into());
-    vec![Action::Update(Object::from(node))]
-}
-
-/// The forced removal of the control API.
-fn orphan_and_remove(head: &State, node: &Node, now: Timestamp) -> Edit {
-    let live = head.tasks().on_node(node.id);
-    let live = live.filter(|t| t.status.state < TaskState::Complete);
-    let mut edit: Edit = live
-        .map(|t| Action::Report {
-            task: t.id,
-            status: Box::new(TaskStatus {
-                timestamp: now,
-                state: TaskState::Orphaned,
-                message: types::task::message("task orphaned because its node was removed"),
-                ..t.status.clone()
-            }),
-        })
-        .collect();
-    edit.push(Action::Remove(Key::Node(node.id)));
-    edit
+    rng.pick(&nodes)
 }

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use invariants::{Checker, Replication, Verdict, Violation, first_difference};
+use sim_script::rng::{fold, mix};
 use store::{Change, Commit, State};
 use types::Timestamp;
-
-use crate::rng::{fold, mix};
 
 /// Versions between two comparisons of whole tables.
 const FULL_COMPARISON_EVERY: u64 = 128;

@@ -9,12 +9,12 @@ use bytes::Bytes;
 use consensus::{Input, ProposalId, Role};
 use orchestrator::{Enforcer, Orchestrator, Reaper, Rebalancer};
 use scheduler::Scheduler;
+use sim_script::params::MS;
 use store::{Change, Draft, History, Plan, Resume, Speculative, State};
 use types::{Entropy, Timestamp};
 
 use crate::bugs::{self, Bug};
 use crate::host::{HISTORY_CHANGES_MAX, Outcome, Waiter};
-use crate::params::MS;
 use crate::serving::Serving;
 use crate::world::{ManagerEvent, World};
 
@@ -318,6 +318,7 @@ impl World {
             }
             Waiter::Pipeline => {}
             Waiter::Batch(batch) => self.batch_settled(at, reign, batch, outcome),
+            Waiter::Certificate(link, new) => self.renewed(at, link, new, outcome),
         }
     }
 

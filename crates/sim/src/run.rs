@@ -2,9 +2,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use sim_script::params::SEC;
+use sim_script::scenario::Scenario;
+
 use crate::bugs::Bug;
-use crate::params::SEC;
-use crate::scenario::Scenario;
 use crate::world::{Marks, Show, TICK, World};
 
 /// What a good run leaves behind.

@@ -8,13 +8,14 @@ use dispatcher::{
     Answer, Assignments, BatchId, CallError, CallId, Dispatcher, Effect, Input, Leadership,
     Manager, OpenSession, Outcome, StreamId,
 };
+use sim_script::params::MS;
 use store::{Resume, State};
 use types::{NodeId, Timestamp};
 
 use crate::agent::{ToAgent, ToManager};
 use crate::bugs::Bug;
 use crate::host::{self, Waiter};
-use crate::params::MS;
+use crate::identity;
 use crate::reign::ReignId;
 use crate::world::{Event, ManagerEvent, World};
 
@@ -182,7 +183,8 @@ impl World {
             Effect::SendSession { stream, message } => {
                 if let Some(link) = serving.streams.get(&stream).copied() {
                     let session = message.session.to_string();
-                    self.deliver_to_agent(at, link, ToAgent::Session(session));
+                    let told = ToAgent::Session(session, message.node.clone());
+                    self.deliver_to_agent(at, link, told);
                 }
                 self.take_later(at, epoch, stream);
             }
@@ -195,6 +197,8 @@ impl World {
                 if self.bug == Some(Bug::NeverDown) {
                     crate::told::never_down(&mut plan);
                 }
+                let verdict = self.identities.hearsay.written(&plan);
+                self.judge(verdict);
                 let proposals = self.propose_plan(at, plan, |()| Waiter::Batch(batch));
                 let open = proposals.len();
                 if let Some(leading) = self.leading(at) {
@@ -363,7 +367,16 @@ impl World {
             }
             return;
         }
+        if let Err((agent, why)) = self.check_caller(at, link, &call) {
+            self.mark("an agent refused by the gate");
+            return self.send_to_agent(at, agent, link, ToAgent::Refused(why));
+        }
         match call {
+            ToManager::Renew => {
+                if let Some(node) = self.caller(at, link).map(|a| self.agents[a].node) {
+                    self.renew(at, link, node);
+                }
+            }
             ToManager::Open(agent, description) => self.open(at, agent, link, description),
             ToManager::Closed => self.closed(at, link),
             ToManager::Assignments(session, generation) => {
@@ -386,6 +399,9 @@ impl World {
                 let Some((node, call)) = self.new_call(at, link, Call::Report(report)) else {
                     return;
                 };
+                let tables = self.leading(at).map(|l| l.serving.view.clone());
+                let tables = tables.unwrap_or_default();
+                self.identities.hearsay.said(&tables, node, &updates);
                 self.feed(
                     at,
                     Input::UpdateStatus {
@@ -397,6 +413,33 @@ impl World {
                 );
             }
         }
+    }
+
+    /// The agent on the other end of a link.
+    fn caller(&mut self, at: usize, link: u64) -> Option<usize> {
+        let links = &self.leading(at)?.serving.links;
+        links.get(&link).map(|l| l.agent)
+    }
+
+    /// The gates; whom they refuse, and why.
+    fn check_caller(
+        &mut self,
+        at: usize,
+        link: u64,
+        call: &ToManager,
+    ) -> Result<(), (usize, String)> {
+        let known = self.caller(at, link);
+        let (agent, method) = match call {
+            ToManager::Open(agent, _) => (Some(*agent), identity::SESSION),
+            ToManager::Closed => return Ok(()),
+            ToManager::Assignments(..) => (known, identity::ASSIGNMENTS),
+            ToManager::Renew => (known, identity::RENEW),
+            ToManager::Heartbeat(_) => (known, identity::HEARTBEAT),
+            ToManager::Report(..) => (known, identity::REPORT),
+        };
+        let Some(agent) = agent else { return Ok(()) };
+        let let_in = self.let_in(agent, at, method);
+        let_in.map_err(|why| (agent, why))
     }
 
     fn open(
@@ -525,7 +568,7 @@ impl World {
         }
     }
 
-    fn deliver_to_agent(&mut self, at: usize, link: u64, answer: ToAgent) {
+    pub(crate) fn deliver_to_agent(&mut self, at: usize, link: u64, answer: ToAgent) {
         let Some(leading) = self.leading(at) else {
             return;
         };

@@ -1,11 +1,11 @@
 //! Snapshots of a manager's tables: when they are made, and what a restart makes of them.
 
 use consensus::{Input, SnapshotMeta};
+use sim_script::params::MS;
 use store::{Image, ImageItem, Object, State};
 
 use crate::bugs::Bug;
 use crate::host::raft_id;
-use crate::params::MS;
 use crate::world::{ManagerEvent, World};
 
 /// A snapshot and what it is called.

@@ -4,20 +4,35 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dispatcher::{AssignmentChange, AssignmentKind, Assignments, Item, ItemId};
+use sim_script::params::SEC;
 use store::{Action, Object, Plan, State};
-use types::{NodeId, NodeState, SecretId, Task, TaskState};
+use types::{NodeId, NodeState, Task, TaskState};
 
 use crate::bugs::Bug;
-use crate::params::SEC;
 use crate::world::World;
 
-/// Secrets that tasks on a node need: those from ASSIGNED until they end.
-pub(crate) fn needed_secrets(state: &State, node: NodeId) -> BTreeSet<SecretId> {
+/// Secrets and configs that tasks on a node need: those from ASSIGNED until they end.
+pub(crate) fn needed_files(state: &State, node: NodeId) -> BTreeSet<ItemId> {
+    let mut needed = BTreeSet::new();
     let tasks = state.tasks().on_node(node);
     let live =
         tasks.filter(|t| (TaskState::Assigned..=TaskState::Running).contains(&t.status.state));
-    let references = live.flat_map(|t| t.spec().container().map(|c| c.secrets.clone()));
-    references.flatten().map(|r| r.secret_id).collect()
+    for container in live.filter_map(|t| t.spec().container()) {
+        let secrets = container.secrets.iter();
+        needed.extend(secrets.map(|r| ItemId::Secret(r.secret_id)));
+        let configs = container.configs.iter();
+        needed.extend(configs.map(|r| ItemId::Config(r.config_id)));
+    }
+    needed
+}
+
+/// The secret or config that an item is.
+fn file_of(item: &Item) -> Option<ItemId> {
+    match item {
+        Item::Task(_) => None,
+        Item::Secret(s) => Some(ItemId::Secret(s.id)),
+        Item::Config(c) => Some(ItemId::Config(c.id)),
+    }
 }
 
 /// Plants a bug: no node is ever called down.
@@ -29,13 +44,13 @@ pub(crate) fn never_down(plan: &mut Plan) {
     plan.steps.retain(|s| !s.actions.iter().any(calls_down));
 }
 
-/// How long a node that is connected may keep a secret that no task of it needs: its tasks have
-/// ended, which the manager must hear and the node be told.
-const KEEPS_SECRET: u64 = 60 * SEC;
+/// How long a node that is connected may keep a secret or config that no task of it needs: its
+/// tasks have ended, which the manager must hear and the node be told.
+const KEEPS_FILE: u64 = 60 * SEC;
 
 impl World {
     /// X1: what is no longer needed is taken away from nodes that are connected.
-    pub(crate) fn check_secrets(&mut self) {
+    pub(crate) fn check_files(&mut self) {
         for at in 0..self.agents.len() {
             let (now, agent) = (self.now, &mut self.agents[at]);
             let since = agent
@@ -43,20 +58,20 @@ impl World {
                 .as_ref()
                 .filter(|l| l.session.is_some())
                 .map(|l| l.since);
-            let steady = since.is_some_and(|s| now >= s + KEEPS_SECRET);
-            if agent.secrets.is_empty() || !steady || agent.paused_until > now {
-                agent.idle_secrets.clear();
+            let steady = since.is_some_and(|s| now >= s + KEEPS_FILE);
+            if agent.files.is_empty() || !steady || agent.paused_until > now {
+                agent.idle_files.clear();
                 continue;
             }
-            let needed = needed_secrets(self.oracle.state(), agent.node);
-            let held = &agent.secrets;
+            let needed = needed_files(self.oracle.state(), agent.node);
+            let held = &agent.files;
             agent
-                .idle_secrets
+                .idle_files
                 .retain(|s, _| held.contains(s) && !needed.contains(s));
             for id in held.difference(&needed) {
-                let since = *agent.idle_secrets.entry(*id).or_insert(now);
-                if now > since + KEEPS_SECRET {
-                    let text = format!("a{at} keeps secret {id}, which no task of it needs");
+                let since = *agent.idle_files.entry(*id).or_insert(now);
+                if now > since + KEEPS_FILE {
+                    let text = format!("a{at} keeps {id:?}, which no task of it needs");
                     return self.violate("X1", text);
                 }
             }
@@ -67,7 +82,7 @@ impl World {
     pub(crate) fn check_told(&mut self, agent: usize, view: &State, message: &Assignments) {
         let node = self.agents[agent].node;
         let truth = self.oracle.state().version();
-        let needed = needed_secrets(view, node);
+        let needed = needed_files(view, node);
         for change in &message.changes {
             match change {
                 AssignmentChange::Update(Item::Task(task)) if task.meta.version > truth => {
@@ -78,9 +93,12 @@ impl World {
                     let text = format!("a{agent} is told of task {} of another node", task.id);
                     return self.violate("X4", text);
                 }
-                AssignmentChange::Update(Item::Secret(secret)) if !needed.contains(&secret.id) => {
-                    let text = format!("a{agent} is sent secret {} without need", secret.id);
-                    return self.violate("X1", text);
+                AssignmentChange::Update(item) => {
+                    let file = file_of(item).filter(|f| !needed.contains(f));
+                    if let Some(file) = file {
+                        let text = format!("a{agent} is sent {file:?} without need");
+                        return self.violate("X1", text);
+                    }
                 }
                 _ => {}
             }
@@ -113,9 +131,10 @@ impl World {
     }
 
     pub(crate) fn spoil_message(&mut self, agent: usize, view: &State, message: &mut Assignments) {
-        let removes = |c: &AssignmentChange, secret: bool| {
-            matches!(c, AssignmentChange::Remove(ItemId::Secret(_)) if secret)
-                || matches!(c, AssignmentChange::Remove(ItemId::Task(_)) if !secret)
+        let removes = |c: &AssignmentChange, file: bool| match c {
+            AssignmentChange::Remove(ItemId::Task(_)) => !file,
+            AssignmentChange::Remove(ItemId::Secret(_) | ItemId::Config(_)) => file,
+            AssignmentChange::Update(_) => false,
         };
         match self.bug {
             Some(Bug::DropRemovals) => message.changes.retain(|c| !removes(c, false)),
@@ -148,6 +167,8 @@ impl World {
             match change {
                 AssignmentChange::Update(Item::Secret(_)) => self.mark("secret sent"),
                 AssignmentChange::Remove(ItemId::Secret(_)) => self.mark("secret taken away"),
+                AssignmentChange::Update(Item::Config(_)) => self.mark("config sent"),
+                AssignmentChange::Remove(ItemId::Config(_)) => self.mark("config taken away"),
                 _ => {}
             }
         }

@@ -1,24 +1,26 @@
 //! The simulated cluster: one queue of events in simulated time, and everything they happen to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use invariants::{Verdict, Violation};
-use types::{NodeId, Timestamp};
+use sim_script::params::{MS, Params, SEC};
+use sim_script::rng::{Rng, fold, mix};
+use sim_script::scenario::Scenario;
+use sim_script::schedule::{Act, Step};
+use types::{ClusterId, NodeId, NodeRole, Timestamp, defaults};
 
 use crate::agent::{Agent, ToAgent, ToManager};
 use crate::bugs::Bug;
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::host::{Host, Outcome, Waiter};
+use crate::identity::Identities;
 use crate::link::Packet;
 use crate::operator::Operator;
 use crate::oracle::Oracle;
-use crate::params::{MS, Params, SEC};
 use crate::queue::Queue;
 use crate::reign::{Planned, ReignId};
-use crate::rng::{Rng, fold, mix};
-use crate::scenario::Scenario;
-use crate::schedule::{Act, Step};
 use crate::snapshot::SnapshotFile;
 
 /// When simulated time begins: a moment of 2023.
@@ -96,6 +98,8 @@ pub(crate) enum AgentEvent {
     /// A call of a link was not answered in time.
     Timeout(u64, u64),
     Done(types::TaskId, worker::Attempt),
+    /// A look at the certificate.
+    Certificate,
 }
 
 /// One row of what happened, for people.
@@ -122,6 +126,7 @@ pub struct World {
     pub(crate) oracle: Oracle,
     pub(crate) operator: Operator,
     pub(crate) clients: Clients,
+    pub(crate) identities: Identities,
     /// Pairs of managers between which nothing passes in this direction.
     pub(crate) cut: BTreeSet<(usize, usize)>,
     /// Pairs of agent and manager between which nothing passes.
@@ -162,6 +167,7 @@ impl World {
             oracle: Oracle::default(),
             operator: Operator::default(),
             clients: Clients::default(),
+            identities: Identities::new(ClusterId::MAX),
             cut: BTreeSet::new(),
             agent_cut: BTreeSet::new(),
             dead_links: BTreeSet::new(),
@@ -184,17 +190,28 @@ impl World {
     }
 
     fn populate(&mut self, scenario: &Scenario) {
+        self.identities = Identities::new(ClusterId::random(&mut self.rng));
+        let life = Duration::from_micros(self.params.certificate_life);
         for at in 0..self.params.managers {
             let clock = self.new_clock();
             let node = NodeId::random(&mut self.rng);
             let at = usize::try_from(at).unwrap_or(0);
             self.hosts.push(Host::new(at, node, clock));
-            if self.params.combined > 0 {
+            // Without an agent here nobody renews what the machine has.
+            let combined = self.params.combined > 0;
+            let lasts = if combined {
+                life
+            } else {
+                defaults::NODE_CERT_EXPIRY
+            };
+            self.found_identity(node, NodeRole::Manager, lasts);
+            if combined {
                 self.new_agent(node);
             }
         }
         for _ in 0..self.params.agents {
             let node = NodeId::random(&mut self.rng);
+            self.found_identity(node, NodeRole::Worker, life);
             self.new_agent(node);
         }
         self.found_cluster();
@@ -336,7 +353,7 @@ impl World {
             Event::Look => {
                 self.after(SEC, Event::Look);
                 self.look_after_managers();
-                self.check_secrets();
+                self.check_files();
                 self.check_pipeline();
                 let verdict = self.look();
                 self.judge(verdict);

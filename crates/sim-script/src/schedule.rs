@@ -13,6 +13,9 @@ use crate::rng::Rng;
 /// The target of a step that means the leader, whoever it is by then.
 pub const LEADER: u64 = u64::MAX;
 
+/// Ways to intrude.
+pub const INTRUSIONS: u64 = 5;
+
 macro_rules! acts {
     ($($(#[doc = $text:literal])+ $name:ident = $word:literal,)+) => {
         /// What can be done. `who` is a manager, an agent or a node by its number, wrapped around;
@@ -102,6 +105,8 @@ acts! {
     RestartEngine = "restart-engine",
     /// An agent says again what it said last, and of a task that nobody knows.
     RepeatReports = "repeat-reports",
+    /// Somebody shows managers what they should not take; `how` says what.
+    Intrude = "intrude",
 
     /// An operator makes a service.
     Create = "create",
@@ -143,10 +148,16 @@ acts! {
     Leave = "leave",
     /// Join tokens and the heartbeat period change.
     Rotate = "rotate",
-    /// A secret is made, with services to use it.
-    MakeSecret = "make-secret",
+    /// Join tokens change, and every node is asked for a new certificate.
+    RotateAll = "rotate-everything",
+    /// Tasks are to be moved to where they are better placed.
+    Rebalance = "rebalance",
+    /// A secret and a config are made, for services to use; unused ones are removed.
+    MakeFiles = "make-files",
     /// Services take a new secret in place of an old one, which is removed.
     RotateSecret = "rotate-secret",
+    /// Services take a new config in place of an old one.
+    RotateConfig = "rotate-config",
     /// A service as the text says: `NAME key=value …`.
     Service = "service",
 }
@@ -269,6 +280,7 @@ const FAULTS: &[(Act, u64, &[u64])] = &[
     (Act::DropLinks, 6, &[0]),
     (Act::RestartEngine, 6, &[1, 10_000]),
     (Act::RepeatReports, 4, &[0]),
+    (Act::Intrude, 8, &[0]),
 ];
 
 const OPERATIONS: &[(Act, u64)] = &[
@@ -284,8 +296,11 @@ const OPERATIONS: &[(Act, u64)] = &[
     (Act::DrainAll, 1),
     (Act::Relabel, 10),
     (Act::Rotate, 2),
-    (Act::MakeSecret, 4),
+    (Act::RotateAll, 2),
+    (Act::Rebalance, 3),
+    (Act::MakeFiles, 4),
     (Act::RotateSecret, 4),
+    (Act::RotateConfig, 3),
 ];
 
 const CHURN: &[(Act, u64)] = &[
@@ -345,6 +360,7 @@ fn how(act: Act, rng: &mut Rng) -> u64 {
         Act::CutAgent => rng.one_of(&[0, 0, 1, 2, 3]),
         Act::KillAgent | Act::RebootNode => u64::from(rng.chance(1_500)),
         Act::Split | Act::Bridge | Act::DropLinks => rng.under(1 << 16),
+        Act::Intrude => rng.under(INTRUSIONS),
         _ => rng.under(4),
     }
 }

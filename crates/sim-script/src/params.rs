@@ -88,6 +88,8 @@ params! {
     lost_agents,
     /// Whether a minority of managers stays broken after the faults.
     lost_managers,
+    /// How long certificates live.
+    certificate_life,
 }
 
 impl Params {
@@ -120,6 +122,7 @@ impl Params {
             churn: rng.one_of(&[0, 300, 1_500]),
             lost_agents: rng.one_of(&[0, 0, 1, 2]),
             lost_managers: rng.one_of(&[0, 0, 1]),
+            certificate_life: rng.one_of(&[3_600 * SEC, 90 * 24 * 3_600 * SEC]),
         }
         .sensible()
     }

@@ -4,30 +4,24 @@
 
 use std::time::Duration;
 
-use store::{Action, Key, Object, State};
+use store::{Draft, State};
 use types::service::{
     EndpointSpec, FailureAction, PortConfig, PublishMode, UpdateConfig, UpdateOrder,
 };
 use types::task::{Placement, RestartCondition};
 use types::{Annotations, Resources, ServiceMode, ServiceSpec, Timestamp};
 
-use crate::edits::{Edit, new_service, reference, updated};
+use crate::edits::{change, config_reference, reference, roll_back};
 use crate::rng::Rng;
 
 /// The change that a line asks for.
 ///
 /// # Errors
 /// If the line cannot be read.
-pub(crate) fn edit(
-    text: &str,
-    head: &State,
-    now: Timestamp,
-    rng: &mut Rng,
-) -> Result<Edit, String> {
+pub fn edit(draft: &mut Draft, text: &str, now: Timestamp, rng: &mut Rng) -> Result<(), String> {
     let mut words = text.split_whitespace();
     let name = words.next().ok_or("a service has a name")?;
-    let mut services = head.services().iter();
-    let known = services.find(|s| s.spec.annotations.name == name).cloned();
+    let known = draft.state().services().by_name(name).next().cloned();
     let mut spec = match &known {
         Some(service) => ServiceSpec::clone(&service.spec),
         None => ServiceSpec {
@@ -39,17 +33,21 @@ pub(crate) fn edit(
         let (key, value) = word
             .split_once('=')
             .ok_or_else(|| format!("{word}: no value"))?;
-        match (key, &known) {
-            ("remove", Some(s)) => return Ok(vec![Action::Remove(Key::Service(s.id))]),
-            ("rollback", Some(s)) => return Ok(crate::edits::roll_back(s, now)),
-            _ => set(&mut spec, key, value, head)?,
-        }
+        let done = match (key, &known) {
+            ("remove", Some(s)) => control::service::remove(draft, &s.id.to_string()),
+            ("rollback", Some(s)) => roll_back(draft, s, now),
+            _ => {
+                set(&mut spec, key, value, draft.state())?;
+                continue;
+            }
+        };
+        return done.map_err(|e| e.to_string());
     }
-    validate::service(&spec).map_err(|e| e.to_string())?;
-    Ok(match known {
-        Some(service) => updated(&service, spec, now),
-        None => vec![Action::Create(Object::from(new_service(rng, spec, now)))],
-    })
+    let done = match known {
+        Some(service) => change(draft, &service, spec, now),
+        None => control::service::make(draft, spec, now, rng).map(drop),
+    };
+    done.map_err(|e| e.to_string())
 }
 
 fn number(key: &str, value: &str) -> Result<u64, String> {
@@ -100,7 +98,7 @@ fn set(spec: &mut ServiceSpec, key: &str, value: &str, head: &State) -> Result<(
                 ports: vec![port],
             });
         }
-        "image" | "env" | "grace" | "secret" => container(spec, key, value, head)?,
+        "image" | "env" | "grace" | "secret" | "config" => container(spec, key, value, head)?,
         "restart" | "attempts" | "restart-delay" => restart(spec, key, value)?,
         _ => update(spec, key, value)?,
     }
@@ -113,8 +111,11 @@ fn container(spec: &mut ServiceSpec, key: &str, value: &str, head: &State) -> Re
         "image" => container.image = value.into(),
         "env" => container.env = vec![format!("N={value}")],
         "grace" => container.stop_grace_period = Some(Duration::from_secs(number(key, value)?)),
+        "config" => {
+            let newest = head.configs().iter().max_by_key(|c| c.meta.version);
+            container.configs = newest.iter().map(|c| config_reference(c)).collect();
+        }
         _ => {
-            // The newest one.
             let newest = head.secrets().iter().max_by_key(|s| s.meta.version);
             container.secrets = newest.iter().map(|s| reference(s)).collect();
         }
