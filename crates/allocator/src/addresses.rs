@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use store::State;
-use types::{Network, NetworkId, NodeId, ServiceId, Task, TaskId, TaskState, Timestamp};
+use types::{Network, NetworkId, ServiceId, SlotKey, Task, TaskId, TaskState, Timestamp};
 
 /// Why there is no address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,8 +45,8 @@ pub enum Holder {
     Network,
     /// A service: its virtual address.
     Service(ServiceId),
-    /// A slot of a service; the node where the node is the slot.
-    Slot(ServiceId, u64, Option<NodeId>),
+    /// A slot of a service.
+    Slot(ServiceId, SlotKey),
     /// A task without a service.
     Task(TaskId),
 }
@@ -55,10 +55,7 @@ impl Holder {
     /// Who holds the addresses of a task.
     pub fn of(task: &Task) -> Self {
         match task.service_id {
-            Some(service) => {
-                let node = task.node_id.filter(|_| task.service_spec.mode.is_global());
-                Self::Slot(service, task.slot, node)
-            }
+            Some(service) => Self::Slot(service, SlotKey::of(task)),
             None => Self::Task(task.id),
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use store::State;
 use types::options::{Dependency, DependencyCondition};
-use types::{NodeId, Service, ServiceMode, ServiceSpec, Task, TaskState};
+use types::{Service, ServiceMode, ServiceSpec, SlotKey, Task, TaskState};
 
 /// A service that has not come as far as another one waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +80,7 @@ fn missing(view: &State, dependency: &Dependency) -> Option<Missing> {
 
 /// What is missing until every slot of a service has a task in this state.
 fn short_of(view: &State, service: &Service, goal: TaskState) -> Option<Missing> {
-    let mut reached: BTreeSet<(u64, Option<NodeId>)> = BTreeSet::new();
+    let mut reached = BTreeSet::new();
     let mut live = Vec::new();
     for task in view
         .tasks()
@@ -88,12 +88,12 @@ fn short_of(view: &State, service: &Service, goal: TaskState) -> Option<Missing>
         .filter(|t| counts(service, t))
     {
         if task.status.state == goal {
-            reached.insert(slot(task));
+            reached.insert(SlotKey::of(task));
         } else if task.desired_state <= TaskState::Complete || has_failed(task) {
             live.push(task);
         }
     }
-    live.retain(|t| !reached.contains(&slot(t)));
+    live.retain(|t| !reached.contains(&SlotKey::of(t)));
     let have = reached.len() as u64;
     let wanted = match service.spec.mode {
         ServiceMode::Replicated { replicas } => Some(replicas),
@@ -102,11 +102,11 @@ fn short_of(view: &State, service: &Service, goal: TaskState) -> Option<Missing>
         } => Some(total_completions),
         // Every node that fits has a task as soon as the orchestrator has seen it.
         ServiceMode::Global | ServiceMode::GlobalJob => {
-            let open: BTreeSet<_> = live.iter().map(|t| slot(t)).collect();
+            let open: BTreeSet<_> = live.iter().map(|t| SlotKey::of(t)).collect();
             Some(have + open.len() as u64).filter(|n| *n > 0)
         }
     };
-    let newest = |t: &&&Arc<Task>| (slot(t), Reverse(t.meta.created_at));
+    let newest = |t: &&&Arc<Task>| (SlotKey::of(t), Reverse(t.meta.created_at));
     let first = live.iter().min_by_key(newest).map(|t| describe(t));
     (wanted.is_none_or(|wanted| have < wanted)).then_some(Missing::Tasks {
         have,
@@ -131,18 +131,10 @@ fn has_failed(task: &Task) -> bool {
     matches!(task.status.state, TaskState::Failed | TaskState::Rejected)
 }
 
-fn slot(task: &Task) -> (u64, Option<NodeId>) {
-    let node = task.node_id.filter(|_| task.service_spec.mode.is_global());
-    (task.slot, node)
-}
-
 fn describe(task: &Task) -> String {
     let service = &task.service_annotations().name;
     let state = task.status.state;
-    let name = match slot(task) {
-        (_, Some(node)) => format!("{service}.{node}"),
-        (number, None) => format!("{service}.{number}"),
-    };
+    let name = format!("{service}.{}", SlotKey::of(task));
     if task.status.err.is_empty() {
         format!("{name} is {state}")
     } else {
@@ -156,7 +148,9 @@ pub(crate) fn has_started_before(view: &State, task: &Task) -> bool {
         return true;
     };
     let mut earlier = view.tasks().of_slot(service, task.slot).filter(|t| {
-        t.id != task.id && slot(t) == slot(task) && t.job_iteration == task.job_iteration
+        t.id != task.id
+            && SlotKey::of(t) == SlotKey::of(task)
+            && t.job_iteration == task.job_iteration
     });
     earlier.any(was_let_through)
 }

@@ -170,7 +170,7 @@ fn a_task_gets_the_ports_that_its_service_was_given() {
 }
 
 #[test]
-fn a_task_whose_port_is_taken_says_so_and_passes_when_it_is_free() {
+fn upstream_services_made_at_the_same_time_publish_the_same_port() {
     let mut bench = Bench::new();
     let first = bench.service("first", vec![port(80, 8080)]);
     bench.settle();

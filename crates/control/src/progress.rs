@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use store::State;
 use types::node::{Availability, Membership};
 use types::service::UpdateState;
-use types::{Node, NodeId, NodeState, Service, ServiceMode, Task, TaskState, defaults};
+use types::{Node, NodeState, Service, ServiceMode, SlotKey, Task, TaskState, defaults};
 use wire::{api, swarm::v1 as pb};
 
 use crate::service::Counts;
@@ -110,9 +110,6 @@ fn failure(service: &Service, phase: pb::service_progress::Phase) -> String {
     }
 }
 
-/// A slot: its number, or for services without numbers its node.
-type Place = (u64, Option<NodeId>);
-
 /// Tasks of a slot that failed with the present spec.
 #[derive(Default)]
 struct Failures<'a> {
@@ -125,7 +122,7 @@ struct Rows<'a> {
     service: &'a Service,
     live: Vec<&'a Task>,
     /// What failed in each slot and is still on record.
-    failures: BTreeMap<Place, Failures<'a>>,
+    failures: BTreeMap<SlotKey, Failures<'a>>,
     desired: u64,
     running: u64,
     completed: u64,
@@ -181,7 +178,10 @@ impl<'a> Rows<'a> {
             self.up_to_date += u64::from(running && current);
         } else if current && matches!(task.status.state, TaskState::Failed | TaskState::Rejected) {
             self.failed += 1;
-            self.failures.entry(place(task)).or_default().add(task);
+            self.failures
+                .entry(SlotKey::of(task))
+                .or_default()
+                .add(task);
         }
     }
 
@@ -249,14 +249,14 @@ impl<'a> Rows<'a> {
             err: task.status.err.to_string(),
             since_ns: i64::try_from(task.status.timestamp.0).unwrap_or(i64::MAX),
             up_to_date: Self::runs_present_spec(self.service, task),
-            restarts: self.failures.get(&place(task)).map_or(0, |f| f.count),
+            restarts: self.failures.get(&SlotKey::of(task)).map_or(0, |f| f.count),
         }
     }
 
     /// Why a task is not further. Where the one before it failed, that is what the user has to
     /// know: the task itself only waits for its turn to fail again.
     fn reason(&self, task: &Task) -> String {
-        let failed = self.failures.get(&place(task)).and_then(|f| f.last);
+        let failed = self.failures.get(&SlotKey::of(task)).and_then(|f| f.last);
         match failed {
             Some(failed)
                 if task.status.err.is_empty() && task.status.state != TaskState::Running =>
@@ -280,11 +280,6 @@ impl<'a> Failures<'a> {
             self.last = Some(task);
         }
     }
-}
-
-fn place(task: &Task) -> Place {
-    let node = task.node_id.filter(|_| task.service_spec.mode.is_global());
-    (task.slot, node)
 }
 
 /// Whether a service with one task on every node puts one on this node, as far as its record says:

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use orchestrator::SlotKey;
 use store::{Change, Commit, Diff, State};
 use types::defaults::TASK_HISTORY_RETENTION_LIMIT;
-use types::{Service, ServiceId, Task, TaskId, TaskState, Timestamp};
+use types::{Service, ServiceId, SlotKey, Task, TaskId, TaskState, Timestamp};
 
 use crate::{Verdict, access, must, services, slots, tasks};
 

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use orchestrator::SlotKey;
 use store::State;
 use types::defaults::TASK_HISTORY_RETENTION_LIMIT;
 use types::service::{FailureAction, PortConfig, Protocol, PublishMode, UpdateState};
 use types::task::RestartCondition;
-use types::{Availability, Node, NodeId, NodeState, Service, ServiceMode, Task, TaskId, TaskState};
+use types::{
+    Availability, Node, NodeId, NodeState, Service, ServiceMode, SlotKey, Task, TaskId, TaskState,
+};
 
 use crate::slots::may_start_first;
 use crate::{Verdict, must};

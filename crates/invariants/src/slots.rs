@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use orchestrator::SlotKey;
 use store::{Commit, Diff, State};
 use types::defaults::{OLD_TASK_WAIT_MAX, STOP_GRACE_PERIOD};
 use types::service::{UpdateConfig, UpdateOrder, UpdateState};
 use types::task::RestartCondition;
-use types::{NodeState, Service, ServiceId, ServiceMode, ServiceSpec, Task, TaskSpec, TaskState};
+use types::{
+    NodeState, Service, ServiceId, ServiceMode, ServiceSpec, SlotKey, Task, TaskSpec, TaskState,
+};
 
 use crate::{Checker, Verdict, must};
 

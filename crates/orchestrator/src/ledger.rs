@@ -7,13 +7,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use types::defaults::UPDATE_MONITOR;
-use types::{Task, TaskId, TaskState, Timestamp};
+use types::{SlotKey, Task, TaskId, TaskState, Timestamp};
 
 use crate::ground::{Ground, Standing};
 use crate::mode::{Want, takes_updates};
 use crate::restart::may_restart;
 use crate::settle::is_completed;
-use crate::slot::{Slot, SlotKey, ended_by_itself, reached_at};
+use crate::slot::{Slot, ended_by_itself, reached_at};
 use crate::update;
 
 /// How one slot stands.

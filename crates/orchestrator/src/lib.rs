@@ -41,6 +41,6 @@ pub use enforcer::Enforcer;
 pub use orchestrator::Orchestrator;
 pub use reaper::Reaper;
 pub use rebalance::{REQUEST_IDLE_MAX, Rebalancer};
+pub use restart::delayed_until;
 pub use schedule::{ON_TIME_MAX, job_after_update, next_run};
-pub use slot::SlotKey;
 pub use update::{PLACED_DEADLINE, UNPLACED_DEADLINE};

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use types::{Availability, NodeState, ServiceMode, TaskState};
+use types::{Availability, NodeState, ServiceMode, SlotKey, TaskState};
 
 use crate::fit;
 use crate::ground::Ground;
 use crate::ledger::Ledger;
 use crate::schedule;
-use crate::slot::{Slot, SlotKey};
+use crate::slot::Slot;
 
 /// What a service wants of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,9 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use store::{Action, Change, Diff, Plan, State, Step};
-use types::{Entropy, Node, NodeId, ServiceId, ServiceMode, Task, TaskId, TaskState, Timestamp};
+use types::{
+    Entropy, Node, NodeId, ServiceId, ServiceMode, SlotKey, Task, TaskId, TaskState, Timestamp,
+};
 
 use crate::act::SlotStep;
 use crate::budget::{Budget, guarded_nodes, guarded_tasks};
@@ -14,7 +16,7 @@ use crate::ledger::{Facts, Ledger};
 use crate::mode::{self, Want};
 use crate::schedule;
 use crate::settle::settle;
-use crate::slot::{Slot, SlotKey};
+use crate::slot::Slot;
 use crate::update;
 
 /// What is to be looked at in a service.

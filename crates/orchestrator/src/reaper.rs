@@ -14,12 +14,12 @@ use std::sync::Arc;
 use store::{Action, Change, Guard, Key, Plan, State, Step};
 use types::defaults::TASK_HISTORY_RETENTION_LIMIT;
 use types::service::UpdateState;
-use types::{Cluster, Service, ServiceId, Task, TaskId, TaskState, Timestamp};
+use types::{Cluster, Service, ServiceId, SlotKey, Task, TaskId, TaskState, Timestamp};
 
 use crate::budget::{Budget, guarded_tasks};
 use crate::ledger::was_stopped;
 use crate::schedule::{is_of_open_run, schedule};
-use crate::slot::{SlotKey, age, ended_by_itself, iteration, records};
+use crate::slot::{age, ended_by_itself, iteration, records};
 
 /// Deletes task records.
 #[derive(Debug, Default)]

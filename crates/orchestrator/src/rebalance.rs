@@ -14,10 +14,10 @@ use scheduler::rebalance::{self as planner, Move, Scope};
 use store::{Action, Change, Object, Plan, State, Step};
 use types::defaults::UPDATE_MONITOR;
 use types::options::{Rebalance, Rebalancing};
-use types::{Cluster, Entropy, Service, ServiceId, ServiceMode, TaskState, Timestamp};
+use types::{Cluster, Entropy, Service, ServiceId, ServiceMode, SlotKey, TaskState, Timestamp};
 
 use crate::ground::Ground;
-use crate::slot::{Slot, SlotKey, reached_at};
+use crate::slot::{Slot, reached_at};
 use crate::update;
 
 /// Least time between two looks: a look costs as much as a new scheduler.

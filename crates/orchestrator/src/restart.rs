@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use store::State;
 use types::defaults::{OLD_TASK_WAIT_MAX, RESTART_DELAY, STOP_GRACE_PERIOD};
 use types::task::{RestartCondition, RestartPolicy};
-use types::{ServiceSpec, Task, TaskId, TaskState, Timestamp};
+use types::{ServiceSpec, SlotKey, Task, TaskId, TaskState, Timestamp};
 
 use crate::ground::Ground;
 use crate::slot::{Slot, ended_by_itself, reached_at};
@@ -129,6 +130,16 @@ fn grown(base: Duration, ends: usize, failures: usize) -> Duration {
     let doublings = (failures + 1).saturating_sub(CRASH_LOOP_MIN);
     let factor = 1 << doublings.min(BACKOFF_FACTOR_MAX.ilog2() as usize);
     base.saturating_mul(factor).min(BACKOFF_DELAY_MAX.max(base))
+}
+
+/// When the restart delay of a task is over that is held ready; it may have to wait longer for the
+/// task before it. `None` if it is not held.
+pub fn delayed_until(view: &State, task: &Task, now: Timestamp) -> Option<Timestamp> {
+    let held = task.desired_state == TaskState::Ready && !task.status.state.is_terminal();
+    let service = view.services().get(task.service_id.filter(|_| held)?)?;
+    let slot = Slot::read(&Ground::new(view, service, now), SlotKey::of(task));
+    let delay = delay(&Candidate::task(task), &slot);
+    Some(task.meta.created_at.plus(delay))
 }
 
 /// When a candidate may start, as things stand: after its delay, and after every other task of

@@ -6,45 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use store::State;
-use types::{NodeId, Service, ServiceId, Task, TaskId, TaskState, Timestamp};
+use types::{Service, ServiceId, SlotKey, Task, TaskId, TaskState, Timestamp};
 
 use crate::ground::Ground;
 use crate::schedule::runs_overlap;
-
-/// Which slot of a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SlotKey {
-    /// A number: from 1 in replicated services, from 0 in replicated jobs.
-    Number(u64),
-    /// A node: global services and global jobs.
-    Node(NodeId),
-}
-
-impl SlotKey {
-    /// The slot that a task of a service fills.
-    pub fn of(task: &Task) -> Self {
-        match task.node_id {
-            Some(node) if task.service_spec.mode.is_global() => Self::Node(node),
-            _ => Self::Number(task.slot),
-        }
-    }
-
-    /// The number to write into a task.
-    pub(crate) fn number(self) -> u64 {
-        match self {
-            Self::Number(number) => number,
-            Self::Node(_) => 0,
-        }
-    }
-
-    /// The node to write into a task.
-    pub(crate) fn node(self) -> Option<NodeId> {
-        match self {
-            Self::Number(_) => None,
-            Self::Node(node) => Some(node),
-        }
-    }
-}
 
 /// All records of one slot.
 #[derive(Debug, Clone)]

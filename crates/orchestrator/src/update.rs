@@ -10,13 +10,13 @@ use std::time::Duration;
 use store::{Action, Object, Step};
 use types::defaults::UPDATE_MONITOR;
 use types::service::{FailureAction, UpdateConfig, UpdateState, UpdateStatus};
-use types::{Entropy, Service, TaskState, Timestamp};
+use types::{Entropy, Service, SlotKey, Task, TaskId, TaskState, Timestamp};
 
 use crate::act::SlotStep;
 use crate::ground::Ground;
 use crate::ledger::Ledger;
 use crate::schedule;
-use crate::slot::{Slot, SlotKey};
+use crate::slot::Slot;
 
 /// How long a new task of an update may wait for a node. SwarmKit waits for ever; ten minutes
 /// are what Kubernetes gives a rollout.
@@ -147,11 +147,14 @@ fn failure(ground: &Ground<'_>, ledger: &Ledger, config: &UpdateConfig) -> Optio
         return None;
     }
     let failed = ledger.failed();
-    if let Some((_, task)) = failed.last_key_value() {
+    if let Some((key, task)) = failed.last_key_value() {
         let ratio = failed.len() as f32 / ledger.update_total().max(1) as f32;
         if ratio > config.max_failure_ratio {
+            let ended = ground.view.tasks().get(*task);
+            let how = ended.map_or_else(String::new, |t| format!(": {}", stands(t)));
+            let name = named(ground, *key, *task);
             return Some(format!(
-                "due to failure or early termination of task {task}"
+                "due to failure or early termination of task {name}{how}"
             ));
         }
     }
@@ -162,16 +165,24 @@ fn failure(ground: &Ground<'_>, ledger: &Ledger, config: &UpdateConfig) -> Optio
     let slot = Slot::read(ground, key);
     let task = slot.newest()?;
     let waited = span(ground.now.since(task.meta.created_at));
+    let (name, how) = (named(ground, key, task.id), stands(task));
+    Some(format!(
+        "because task {name} did not run within {waited}, {how}"
+    ))
+}
+
+/// A task for people who look for it by its id or by its slot.
+fn named(ground: &Ground<'_>, key: SlotKey, task: TaskId) -> String {
+    format!("{task} ({}.{key})", ground.service.spec.annotations.name)
+}
+
+fn stands(task: &Task) -> String {
     let (state, why) = (task.status.state, &task.status.err);
-    let why = if why.is_empty() {
+    if why.is_empty() {
         format!("it is {state}")
     } else {
         format!("it is {state}: {why}")
-    };
-    Some(format!(
-        "because task {} did not run within {waited}, {why}",
-        task.id
-    ))
+    }
 }
 
 /// A span of time for people: seconds up to two minutes, minutes beyond.

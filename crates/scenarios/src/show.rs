@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use scheduler::rebalance::{Outlook, Skip};
 use scheduler::{explain as look, simulate};
-use types::{Node, NodeId, ServiceSpec, Task, TaskState};
+use types::{Node, NodeId, ServiceSpec, SlotKey, Task, TaskState};
 
 use crate::World;
 
@@ -26,11 +26,9 @@ fn hostname(world: &World, id: NodeId) -> String {
 /// `web.3`, or `web@node-1` in services with a task per node.
 fn name(world: &World, task: &Task) -> String {
     let service = &task.service_annotations().name;
-    match task.node_id {
-        Some(node) if task.service_spec.mode.is_global() => {
-            format!("{service}@{}", hostname(world, node))
-        }
-        _ => format!("{service}.{}", task.slot),
+    match SlotKey::of(task) {
+        SlotKey::Node(node) => format!("{service}@{}", hostname(world, node)),
+        SlotKey::Number(number) => format!("{service}.{number}"),
     }
 }
 

@@ -1,10 +1,9 @@
 //! The container engine of a node, following a script: how a container behaves follows from its
 //! image and from chance.
 
-use orchestrator::SlotKey;
 use sim_script::params::{MS, SEC};
 use types::task::ContainerStatus;
-use types::{ServiceId, Task, TaskId};
+use types::{ServiceId, SlotKey, Task, TaskId};
 use worker::{Attempt, Command, Ended, Failure, Input, Outcome, Run, Started};
 
 use crate::agent::Doing;

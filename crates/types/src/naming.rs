@@ -1,6 +1,6 @@
 //! Names of tasks as users and containers see them.
 
-use crate::task::Task;
+use crate::{SlotKey, Task};
 
 /// The task's own name, else `service.slot.id`, or `service.node.id` where the node is the slot.
 pub fn task_name(task: &Task) -> String {
@@ -8,10 +8,5 @@ pub fn task_name(task: &Task) -> String {
         return own.name.clone();
     }
     let service = &task.service_annotations().name;
-    if task.service_spec.mode.is_global()
-        && let Some(node) = task.node_id
-    {
-        return format!("{service}.{node}.{}", task.id);
-    }
-    format!("{service}.{}.{}", task.slot, task.id)
+    format!("{service}.{}.{}", SlotKey::of(task), task.id)
 }

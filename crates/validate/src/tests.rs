@@ -299,7 +299,7 @@ fn a_credential_spec_needs_its_config_among_the_configs() {
 }
 
 #[test]
-fn resources_keep_swarmkits_least_amounts_and_generic_ones_are_checked_too() {
+fn resources_keep_swarmkits_least_amounts() {
     let path = |field: &str| format!("task.resources.reservations.{field}");
     assert_eq!(
         service(&resources(1_000_000, 4 << 20, vec![discrete("gpu", 1)])),
@@ -308,6 +308,11 @@ fn resources_keep_swarmkits_least_amounts_and_generic_ones_are_checked_too() {
     refused(&resources(999_999, 0, vec![]), &path("nano_cpus"));
     refused(&resources(-1, 0, vec![]), &path("nano_cpus"));
     refused(&resources(0, (4 << 20) - 1, vec![]), &path("memory_bytes"));
+}
+
+#[test]
+fn upstream_ignores_what_is_wrong_with_generic_resources() {
+    let path = |field: &str| format!("task.resources.reservations.{field}");
     refused(
         &resources(0, 0, vec![discrete("gpu", 0)]),
         &path("generic[0].value"),
@@ -405,7 +410,7 @@ fn a_kind_of_generic_resource_has_a_name_that_can_be_handed_on() {
 }
 
 #[test]
-fn update_and_rollback_policies_are_both_checked() {
+fn upstream_checks_update_policies_and_no_rollback_policies() {
     for ratio in [-0.1, 1.1, f32::NAN] {
         let config = Some(UpdateConfig {
             max_failure_ratio: ratio,
@@ -641,7 +646,7 @@ fn secrets_must_exist_under_the_name_of_the_reference() {
 }
 
 #[test]
-fn only_networks_that_every_node_has_can_be_used() {
+fn upstream_accepts_networks_that_do_not_exist() {
     let spec = |target: &str| {
         with(|s| {
             s.task.networks = vec![NetworkAttachmentConfig {

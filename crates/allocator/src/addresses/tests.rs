@@ -10,7 +10,7 @@ use types::network::{IpamConfig, IpamOptions, NetworkAttachment};
 use types::service::{Endpoint, VirtualIp};
 use types::{
     Annotations, Meta, Network, NetworkId, NetworkSpec, Service, ServiceId, ServiceMode,
-    ServiceSpec, Task, TaskId, TaskState, Timestamp,
+    ServiceSpec, SlotKey, Task, TaskId, TaskState, Timestamp,
 };
 
 use super::{AddressError, Held, Holder};
@@ -160,7 +160,7 @@ fn a_task_that_starts_beside_another_gets_one_more_address_and_the_next_one_the_
     bench.end(old);
     assert_eq!(bench.start(1).unwrap().1, first);
     let held = Held::read(&bench.state, &bench.network).unwrap();
-    let slot = Some(Holder::Slot(bench.service, 1, None));
+    let slot = Some(Holder::Slot(bench.service, SlotKey::Number(1)));
     assert_eq!((held.holder(&first), held.holder(&second)), (slot, slot));
     assert!(bench.state.tasks().get(new).is_some());
 }

@@ -390,7 +390,7 @@ fn many_reports_share_few_batches() {
 }
 
 #[test]
-fn tasks_of_a_node_lost_for_a_day_are_given_up_whoever_leads() {
+fn upstream_a_new_leader_begins_the_day_of_lost_nodes_anew_and_rewrites_orphans() {
     let mut rig = Rig::new(1, NodeState::Unknown);
     let node = node_id(0);
     rig.register(node);
@@ -402,6 +402,10 @@ fn tasks_of_a_node_lost_for_a_day_are_given_up_whoever_leads() {
     assert_eq!(rig.task_state(task_id(1)), TaskState::Assigned);
     rig.pass(secs(3600));
     assert_eq!(rig.task_state(task_id(1)), TaskState::Orphaned);
+    let version = rig.state.version();
+    rig.new_leader(3);
+    rig.pass(secs(25 * 3600));
+    assert_eq!(rig.state.version(), version, "nothing is written twice");
 }
 
 #[test]

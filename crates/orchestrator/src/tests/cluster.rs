@@ -8,15 +8,15 @@ use std::time::Duration;
 use store::{Action, Draft, Object, Plan, State, Step};
 use types::entropy::SeededEntropy;
 use types::node::{NodeDescription, NodeStatus};
-use types::service::{JobStatus, UpdateConfig, UpdateState};
+use types::service::{JobStatus, UpdateConfig, UpdateState, UpdateStatus};
 use types::task::{RestartCondition, RestartPolicy, TaskStatus};
 use types::{
     Annotations, Availability, Cluster as ClusterObject, ContainerSpec, GenericResource, Node,
-    NodeId, NodeSpec, NodeState, Runtime, Service, ServiceId, ServiceMode, ServiceSpec, Task,
-    TaskId, TaskState, Timestamp,
+    NodeId, NodeSpec, NodeState, Runtime, Service, ServiceId, ServiceMode, ServiceSpec, SlotKey,
+    Task, TaskId, TaskState, Timestamp,
 };
 
-use crate::slot::{SlotKey, age, ended_by_itself};
+use crate::slot::{age, ended_by_itself};
 use crate::{Enforcer, Orchestrator, Reaper, job_after_update};
 
 /// How agents treat an image.
@@ -50,8 +50,8 @@ pub struct Cluster {
     pub gives_generic: Vec<&'static str>,
     /// Agents take this long to stop a task.
     pub stop_time: Duration,
-    /// Every task ever created, with the time.
-    pub created: Vec<(Timestamp, TaskId)>,
+    /// Every task ever created, with the time and the slot.
+    pub created: Vec<(Timestamp, SlotKey, TaskId)>,
     side_by_side: bool,
     stopping: BTreeMap<TaskId, Timestamp>,
     /// Tasks that may run beside their replacement: their node was down, or they do not stop.
@@ -177,6 +177,24 @@ impl Cluster {
         service.spec_version = service.meta.version;
         service.update_status = None;
         service.job_status = job_after_update(self.get(), &service.spec, self.now);
+        self.act(Action::Update(Object::from(service)));
+    }
+
+    /// What it does when somebody asks for the spec before.
+    pub fn roll_back(&mut self) {
+        let mut service = Service::clone(self.get());
+        let previous = service.previous_spec.replace(service.spec.clone()).unwrap();
+        let version = service.previous_spec_version.replace(service.spec_version);
+        service.spec = previous;
+        service.spec_version = version.unwrap();
+        service.update_status = Some(UpdateStatus {
+            state: UpdateState::RollbackStarted,
+            message: "manually requested rollback".to_owned(),
+            ..UpdateStatus::default()
+        });
+        // The slots have been where they go now before.
+        self.arrived.clear();
+        self.slots_in_flight_max = 0;
         self.act(Action::Update(Object::from(service)));
     }
 
@@ -321,7 +339,8 @@ impl Cluster {
         self.now = Timestamp(self.now.0 + 1);
         for change in &commit.changes {
             if let (true, store::Change::Task(diff)) = (change.is_create(), change) {
-                self.created.push((commit.at, diff.latest().id));
+                let task = diff.latest();
+                self.created.push((commit.at, SlotKey::of(task), task.id));
             }
             if let store::Change::Task(diff) = change {
                 self.note_arrival(diff.latest());
@@ -484,6 +503,22 @@ impl Cluster {
             }
         }
         steps
+    }
+
+    /// Checks what must hold when the stages are at rest: no run of a job has more tasks that are
+    /// meant to run than it may have at a time.
+    pub fn check_concurrency(&self) {
+        let most = match self.get().spec.mode {
+            ServiceMode::ReplicatedJob { max_concurrent, .. } => max_concurrent as usize,
+            _ => self.nodes.len(),
+        };
+        let mut live: BTreeMap<u64, usize> = BTreeMap::new();
+        for task in self.tasks().iter().filter(|t| t.is_runnable()) {
+            if let Some(run) = task.job_iteration {
+                *live.entry(run).or_default() += 1;
+            }
+        }
+        assert!(live.values().all(|n| *n <= most), "{live:?}");
     }
 
     /// Checks what must hold after every transaction.

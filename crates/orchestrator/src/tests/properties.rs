@@ -7,10 +7,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use types::service::{UpdateConfig, UpdateOrder, UpdateState};
 use types::task::RestartCondition;
-use types::{Availability, NodeState, ServiceMode, TaskState};
+use types::{Availability, NodeState, ServiceMode, SlotKey, TaskState, Timestamp};
 
 use super::cluster::{Behaviour, Cluster, restart, set_image, spec, update_config};
-use crate::slot::SlotKey;
 
 const NODES: usize = 4;
 
@@ -109,6 +108,7 @@ fn happen(c: &mut Cluster, event: &Event) {
         Event::Wait(ms) => c.run(Duration::from_millis(*ms)),
     }
     c.settle();
+    c.check_concurrency();
 }
 
 fn heal(c: &mut Cluster) {
@@ -176,6 +176,15 @@ fn check_converged(c: &mut Cluster, history: i64) {
     assert!(bounded, "history is bounded: {records:?}");
 }
 
+/// When tasks were made, by slot.
+fn by_slot(c: &Cluster) -> BTreeMap<SlotKey, Vec<Timestamp>> {
+    let mut slots: BTreeMap<_, Vec<Timestamp>> = BTreeMap::new();
+    for (at, slot, _) in &c.created {
+        slots.entry(*slot).or_default().push(*at);
+    }
+    slots
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -226,12 +235,16 @@ proptest! {
 
     #[test]
     fn attempts_never_exceed_the_maximum(
+        mode in mode(),
         max in 1..4u64,
+        window in prop::option::of(3..20u64),
         history in 0..6i64,
         leader_changes in prop::collection::vec(1..3_000u64, 1..20),
     ) {
-        let mut spec = spec(ServiceMode::Replicated { replicas: 2 });
+        let mut spec = spec(mode);
+        let window = window.map(Duration::from_secs);
         spec.task.restart = restart(RestartCondition::Any, max);
+        spec.task.restart.iter_mut().for_each(|r| r.window = window);
         let mut c = Cluster::new(2, spec);
         c.set_history(history);
         c.images.insert("v1".to_owned(), Behaviour::Crashes);
@@ -240,6 +253,18 @@ proptest! {
             c.change_leader();
         }
         c.run(Duration::from_secs(60));
-        prop_assert_eq!(c.created.len() as u64, 2 * (1 + max));
+        let slots = by_slot(&c);
+        prop_assert!(slots.len() <= wanted(&c));
+        for (slot, times) in slots {
+            // The first task of a slot is no restart.
+            let restarts = &times[1..];
+            match window {
+                None => prop_assert_eq!(restarts.len() as u64, max, "{:?}", slot),
+                Some(window) => for around in restarts.windows(max as usize + 1) {
+                    let took = around[max as usize].since(around[0]);
+                    prop_assert!(took >= window, "{:?}: {:?}", slot, restarts);
+                },
+            }
+        }
     }
 }

@@ -191,7 +191,7 @@ fn history_keeps_the_newest_records_of_a_slot() {
         .rev()
         .take(3)
         .rev()
-        .map(|(t, _)| *t)
+        .map(|(t, ..)| *t)
         .collect();
     assert_eq!(created, newest);
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use types::options::{Concurrency, MissedRuns, Schedule};
-use types::{NodeState, ServiceMode, ServiceSpec, TaskState, Timestamp};
+use types::{NodeState, ServiceMode, ServiceSpec, SlotKey, TaskState, Timestamp};
 
 use super::cluster::{Behaviour, Cluster, set_image, spec};
-use crate::{ON_TIME_MAX, SlotKey, next_run};
+use crate::{ON_TIME_MAX, next_run};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
@@ -350,10 +350,16 @@ proptest! {
         if concurrency == Concurrency::Allow {
             c.expect_runs_side_by_side();
         }
+        let (began, mut asked) = (c.now, 0);
         for (event, which, secs) in events {
             happen(&mut c, event, which);
+            asked += u64::from(event == FORCE);
             c.run(Duration::from_secs(secs));
-            check_concurrency(&c, global);
+            c.check_concurrency();
+            let due = c.now.since(began).as_secs() / 60;
+            prop_assert!(iteration(&c) <= due + asked, "a due time is one run");
+            let idle = c.plan().steps.is_empty();
+            prop_assert!(idle, "planning on the planned state proposes nothing");
         }
         for node in 0..3 {
             c.set_node_state(node, NodeState::Ready);
@@ -364,6 +370,9 @@ proptest! {
     }
 }
 
+/// A run that somebody asks for.
+const FORCE: u8 = 5;
+
 fn happen(c: &mut Cluster, event: u8, which: usize) {
     let behave = |c: &mut Cluster, behaviour| _ = c.images.insert("v1".to_owned(), behaviour);
     match event {
@@ -372,7 +381,7 @@ fn happen(c: &mut Cluster, event: u8, which: usize) {
         2 => behave(c, Behaviour::Crashes),
         3 => c.set_node_state(which, NodeState::Down),
         4 => c.set_node_state(which, NodeState::Ready),
-        5 => c.update(|s| s.task.force_update += 1),
+        FORCE => c.update(|s| s.task.force_update += 1),
         6 => c.change_leader(),
         _ => {
             let running = c.in_state(TaskState::Running);
@@ -381,16 +390,6 @@ fn happen(c: &mut Cluster, event: u8, which: usize) {
             }
         }
     }
-}
-
-/// No run has more tasks that are meant to run than it may have at a time.
-fn check_concurrency(c: &Cluster, global: bool) {
-    let mut live: BTreeMap<u64, usize> = BTreeMap::new();
-    for task in c.tasks().iter().filter(|t| t.is_runnable()) {
-        *live.entry(task.job_iteration.unwrap()).or_default() += 1;
-    }
-    let most = if global { 3 } else { 2 };
-    assert!(live.values().all(|n| *n <= most), "{live:?}");
 }
 
 /// Each slot of a run completed once; where runs go on beside one another, each of them is whole (a

@@ -92,6 +92,8 @@ fn a_failing_update_pauses_and_leaves_the_other_slots_alone() {
     assert_eq!(c.update_state(), UpdateState::Paused);
     let message = c.update_message();
     assert!(message.starts_with("update paused due to failure or early termination of task "));
+    let names_it = message.contains(" (web.") && message.ends_with("): it is failed");
+    assert!(names_it, "{message}");
     all_run(&c, "v1", 3);
     let victim = c.running()[0].id;
     c.fail(victim);
@@ -346,17 +348,7 @@ fn a_rollback_that_a_user_asks_for_is_walked_like_an_update() {
     let mut c = service(3, |_| {});
     c.update(to("v2"));
     c.run(10 * SECOND);
-    let mut service = types::Service::clone(c.get());
-    let previous = service.previous_spec.replace(service.spec.clone()).unwrap();
-    let version = service.previous_spec_version.replace(service.spec_version);
-    service.spec = previous;
-    service.spec_version = version.unwrap();
-    service.update_status = Some(types::service::UpdateStatus {
-        state: UpdateState::RollbackStarted,
-        message: "manually requested rollback".to_owned(),
-        ..types::service::UpdateStatus::default()
-    });
-    c.act(store::Action::Update(store::Object::from(service)));
+    c.roll_back();
     c.run(20 * SECOND);
     assert_eq!(c.update_state(), UpdateState::RollbackCompleted);
     all_run(&c, "v1", 3);

@@ -8,12 +8,11 @@ use types::node::NodeDescription;
 use types::resources::ResourceRequirements;
 use types::service::{FailureAction, UpdateConfig, UpdateState};
 use types::task::RestartCondition;
-use types::{GenericResource, NodeState, Resources, ServiceMode, ServiceSpec, TaskState};
+use types::{GenericResource, NodeState, Resources, ServiceMode, ServiceSpec, SlotKey, TaskState};
 
 use super::cluster::{
     Behaviour, Cluster, gpu, replicated, restart, set_image, spec, update_config,
 };
-use crate::SlotKey;
 
 const SECOND: Duration = Duration::from_secs(1);
 
