@@ -1,12 +1,15 @@
 //! What must always hold, checked against what every member did.
 //!
 //! The first member that applies an index defines the one true history; all others, before and
-//! after restarts, must agree with it. Names of invariants are those of `design/consensus.md`.
+//! after restarts, must agree with it. What holds in every cluster is judged by `invariants`; here
+//! is what only these members do: they write serials and read them. Names of invariants are those
+//! of `design/consensus.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use consensus::{Committed, Membership, Message, MessageKind, Payload, RaftId};
+use consensus::{Committed, Membership, Message, Payload, RaftId};
+use invariants::{Replication, Verdict};
 
 use crate::disk::Disk;
 use crate::rng::fold;
@@ -19,18 +22,11 @@ pub struct Machine {
     pub serials: Rc<BTreeMap<u64, u64>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Truth {
-    term: u64,
-    tag: u64,
-    hash: u64,
-}
-
 #[derive(Debug, Default)]
 pub struct Oracle {
-    history: BTreeMap<u64, Truth>,
-    leaders: BTreeMap<u64, RaftId>,
-    votes: BTreeMap<(RaftId, u64), RaftId>,
+    replication: Replication,
+    /// The state after each entry.
+    history: BTreeMap<u64, u64>,
     /// Acknowledged serials and their indexes.
     pub acked: BTreeMap<u64, u64>,
     /// Serials whose clients were told that nothing was appended.
@@ -61,6 +57,12 @@ fn tag_of(payload: &Payload) -> u64 {
     }
 }
 
+fn upheld(verdict: Verdict) {
+    if let Err(violation) = verdict {
+        panic!("{violation}");
+    }
+}
+
 // === impl Machine ===
 
 impl Machine {
@@ -85,17 +87,10 @@ impl Machine {
 impl Oracle {
     /// R3, R6, R7: a member applied an entry and has this state now.
     pub fn applied(&mut self, id: RaftId, entry: &Committed, machine: &Machine) {
-        let truth = Truth {
-            term: entry.term,
-            tag: tag_of(&entry.payload),
-            hash: machine.hash,
-        };
         let index = entry.index;
-        let known = *self.history.entry(index).or_insert(truth);
-        assert_eq!(
-            known, truth,
-            "R3, R7: {id} differs from the others at {index}"
-        );
+        let same = (index, entry.term);
+        upheld(self.replication.applied(id, same, machine.hash));
+        self.history.insert(index, machine.hash);
         if let Payload::Normal(data) = &entry.payload {
             let serial = serial_of(data);
             assert!(
@@ -111,7 +106,7 @@ impl Oracle {
 
     /// R8: a state that came from a snapshot is the state that applying would have given.
     pub fn restored(&self, id: RaftId, machine: &Machine) {
-        let truth = self.history.get(&machine.applied).map(|t| t.hash);
+        let truth = self.history.get(&machine.applied).copied();
         let expected = if machine.applied == 0 { Some(0) } else { truth };
         let index = machine.applied;
         assert_eq!(
@@ -134,59 +129,14 @@ impl Oracle {
 
     /// R2, R9 and leader completeness: a member leads.
     pub fn leads(&mut self, id: RaftId, term: u64, last_index: u64, membership: &Membership) {
-        let known = *self.leaders.entry(term).or_insert(id);
-        assert_eq!(known, id, "R2: two members lead term {term}");
-        assert!(
-            !membership.removed.contains(&id),
-            "R9: {id} leads after its removal"
-        );
-        let committed = self
-            .history
-            .iter()
-            .rev()
-            .find(|(_, truth)| truth.term < term);
-        let committed = committed.map_or(0, |(index, _)| *index);
-        assert!(
-            last_index >= committed,
-            "R3: leader {id} lacks committed entry {committed}"
-        );
+        let position = (term, last_index);
+        upheld(self.replication.leads(id, position, membership));
     }
 
     /// R2, R5: a message leaves a member with this on its disk.
     pub fn sends(&mut self, message: &Message, disk: &Disk) {
-        let (from, term) = (message.from, message.term);
-        let state = disk.hard_state;
-        let kind = message.kind;
-        match kind {
-            // They speak of a term that nobody has entered yet.
-            MessageKind::RequestPreVote | MessageKind::RequestPreVoteResponse => return,
-            _ => assert!(
-                state.term >= term,
-                "R5: {kind:?} of {from} in unwritten term {term}"
-            ),
-        }
-        let vote = match kind {
-            MessageKind::RequestVote => Some(from),
-            MessageKind::RequestVoteResponse if !message.reject => Some(message.to),
-            _ => None,
-        };
-        if let Some(candidate) = vote {
-            let written = state.term > term || state.vote == Some(candidate);
-            assert!(written, "R5: {from} sent an unwritten vote in term {term}");
-            let before = *self.votes.entry((from, term)).or_insert(candidate);
-            assert_eq!(before, candidate, "R2: {from} voted twice in term {term}");
-        }
-        // An answer to an earlier leader may outlive its entries: one write can hold them and what
-        // replaced them. The later term on disk keeps that leader from ever counting on it wrongly.
-        let is_current = state.term == term;
-        if kind == MessageKind::AppendResponse && !message.reject && is_current {
-            let last = disk.last_index();
-            assert!(
-                last >= message.index,
-                "R5: {from} sent {} with {last} on disk",
-                message.index
-            );
-        }
+        let disk = (disk.hard_state, disk.last_index());
+        upheld(self.replication.sends(message, disk));
     }
 
     /// R1 ends: a member that has caught up holds every acknowledged write where it belongs.
