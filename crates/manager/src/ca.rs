@@ -213,11 +213,8 @@ impl api::node_ca_server::NodeCa for CaApi {
                 }));
             }
             let gone = || Status::unavailable("this manager is stopping; try another one");
-            state = match cursor.next().await.ok_or_else(gone)? {
-                crate::ledger::News::Commits(_, state) | crate::ledger::News::Afresh(state) => {
-                    state
-                }
-            };
+            let next = cursor.next_where(|c| c.kind() == store::Kind::Node);
+            state = next.await.ok_or_else(gone)?;
         }
     }
 }

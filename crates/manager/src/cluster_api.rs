@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message;
-use store::{Draft, State};
+use store::{Change, Draft, State};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -13,7 +13,7 @@ use wire::{api, swarm::v1 as pb};
 
 use crate::control_api::ControlApi;
 use crate::control_api::status::{OrRefuse, write_status};
-use crate::ledger::{Cursor, Ledger, News};
+use crate::ledger::{Cursor, Ledger};
 use crate::quorum::Quorum;
 use control::Member;
 use control::crud;
@@ -158,19 +158,13 @@ async fn send_pages(
     }
 }
 
-/// Whether a commit may change what is shown of a service.
-fn concerns(news: &News, id: ServiceId) -> bool {
-    let News::Commits(commits, _) = news else {
-        return true;
-    };
-    commits
-        .iter()
-        .flat_map(|c| &c.changes)
-        .any(|change| match change {
-            store::Change::Service(diff) => diff.latest().id == id,
-            store::Change::Task(diff) => diff.latest().service_id == Some(id),
-            _ => false,
-        })
+/// Whether a change may change what is shown of a service.
+fn concerns(change: &Change, id: ServiceId) -> bool {
+    match change {
+        Change::Service(diff) => diff.latest().id == id,
+        Change::Task(diff) => diff.latest().service_id == Some(id),
+        _ => false,
+    }
 }
 
 async fn watch_service(
@@ -192,16 +186,12 @@ async fn watch_service(
             return;
         }
         tokio::time::sleep(PROGRESS_PERIOD_MIN).await;
-        loop {
-            let news = tokio::select! {
-                news = cursor.next() => news,
-                () = out.closed() => return,
-            };
-            match news {
-                None => return,
-                Some(news) if concerns(&news, id) => break,
-                Some(_) => {}
-            }
+        let goes_on = tokio::select! {
+            state = cursor.next_where(|c| concerns(c, id)) => state.is_some(),
+            () = out.closed() => false,
+        };
+        if !goes_on {
+            return;
         }
     }
 }

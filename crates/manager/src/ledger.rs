@@ -13,7 +13,8 @@ use std::task::{Context, Poll};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use store::{
-    Action, Commit, Commitment, Draft, History, Plan, Resume, Speculative, State, Step, Transaction,
+    Action, Change, Commit, Commitment, Draft, History, Plan, Resume, Speculative, State, Step,
+    Transaction,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -601,6 +602,24 @@ impl Cursor {
         let seen = self.seen;
         self.version.wait_for(|v| *v != seen).await.ok()?;
         Some(self.take())
+    }
+
+    /// Waits for a change of interest and returns the state after it. A reader that fell behind is
+    /// not told what changed: any may have. Safe to cancel.
+    ///
+    /// Returns `None` when the manager is gone.
+    pub async fn next_where(&mut self, is_wanted: impl Fn(&Change) -> bool) -> Option<Arc<State>> {
+        loop {
+            match self.next().await? {
+                News::Afresh(state) => return Some(state),
+                News::Commits(commits, state) => {
+                    let mut changes = commits.iter().flat_map(|commit| &commit.changes);
+                    if changes.any(&is_wanted) {
+                        return Some(state);
+                    }
+                }
+            }
+        }
     }
 
     /// What came after what was last seen, if anything did.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use store::{Draft, State};
 use types::{Node, NodeId, NodeRole};
 
-use crate::ledger::{Cursor, Ledger, News};
+use crate::ledger::{Cursor, Ledger};
 use crate::quorum::Quorum;
 use control::{Member, member::member_of, member::survives_without};
 
@@ -82,19 +82,7 @@ pub async fn run(ledger: Arc<Ledger>, quorum: Arc<dyn Quorum>, own: NodeId) {
 
 /// The state after the next change of a node, or after the retry period.
 async fn next_of_interest(cursor: &mut Cursor, ledger: &Ledger) -> Option<Arc<State>> {
-    let wait = async {
-        loop {
-            match cursor.next().await? {
-                News::Afresh(state) => return Some(state),
-                News::Commits(commits, state) => {
-                    let mut changes = commits.iter().flat_map(|c| &c.changes);
-                    if changes.any(|c| c.kind() == store::Kind::Node) {
-                        return Some(state);
-                    }
-                }
-            }
-        }
-    };
+    let wait = cursor.next_where(|c| c.kind() == store::Kind::Node);
     tokio::time::timeout(RETRY_PERIOD, wait)
         .await
         .unwrap_or_else(|_| Some(ledger.state()))

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use types::cluster::RaftConfig;
 use types::defaults;
 
-use crate::ledger::{Ledger, News};
+use crate::ledger::Ledger;
 
 /// What a replica keeps by these settings. One older snapshot always stays: it serves when the
 /// newest turns out damaged.
@@ -41,21 +41,12 @@ pub async fn follow_retention(ledger: Arc<Ledger>, handle: Handle, stop: Cancell
             handle.retain(retention).await;
             told = newest;
         }
-        let news = tokio::select! {
-            news = cursor.next() => news,
+        let state = tokio::select! {
+            state = cursor.next_where(|c| matches!(c, Change::Cluster(_))) => state,
             () = stop.cancelled() => return,
         };
-        newest = match news {
-            None => return,
-            Some(News::Afresh(state)) => wanted(&state),
-            Some(News::Commits(commits, state)) => {
-                let mut changes = commits.iter().flat_map(|commit| &commit.changes);
-                match changes.any(|change| matches!(change, Change::Cluster(_))) {
-                    true => wanted(&state),
-                    false => newest,
-                }
-            }
-        };
+        let Some(state) = state else { return };
+        newest = wanted(&state);
     }
 }
 

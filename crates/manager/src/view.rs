@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use transport::{ClusterView, Leader, LeaderAddress, Standing};
 use types::{ClusterId, NodeId};
 
-use crate::ledger::{Ledger, News};
+use crate::ledger::Ledger;
 
 /// A manager's view of its cluster.
 pub struct View {
@@ -107,21 +107,14 @@ pub async fn follow_standings(
 ) {
     let (_, mut cursor) = ledger.subscribe();
     loop {
-        let news = tokio::select! {
-            news = cursor.next() => news,
-            () = stop.cancelled() => return,
+        let changed = tokio::select! {
+            state = cursor.next_where(changes_standing) => state.is_some(),
+            () = stop.cancelled() => false,
         };
-        let changed = match news {
-            None => return,
-            Some(News::Afresh(_)) => true,
-            Some(News::Commits(commits, _)) => commits
-                .iter()
-                .flat_map(|commit| &commit.changes)
-                .any(changes_standing),
-        };
-        if changed {
-            out.send_modify(|version| *version += 1);
+        if !changed {
+            return;
         }
+        out.send_modify(|version| *version += 1);
     }
 }
 
