@@ -423,12 +423,7 @@ mod tests {
         let file = |kind, name: &str, content: &[u8]| TaskFile {
             kind,
             name: name.into(),
-            target: FileTarget {
-                name: name.into(),
-                uid: "0".into(),
-                gid: "0".into(),
-                mode: 0o444,
-            },
+            target: FileTarget::named(name),
             content: SecretBytes::new(content.to_vec()),
         };
         let files = [

@@ -311,12 +311,7 @@ impl Rig {
         let references = secrets.iter().map(|id| SecretReference {
             secret_id: *id,
             secret_name: id.to_string(),
-            file: Some(FileTarget {
-                name: "s".into(),
-                uid: "0".into(),
-                gid: "0".into(),
-                mode: 0o444,
-            }),
+            file: Some(FileTarget::named("s")),
         });
         spec.container_mut().unwrap().secrets = references.collect();
         let task = Task {

@@ -8,9 +8,6 @@ use super::keyed::{is_long, label, pairs};
 
 type Result<T> = std::result::Result<T, String>;
 
-/// Permission bits of a secret's or config's file unless others are given.
-const FILE_MODE: u32 = 0o444;
-
 /// A secret or config by name and the file it becomes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileReference {
@@ -26,12 +23,7 @@ pub struct FileReference {
 /// If a key is unknown or the source is missing.
 pub fn file(text: &str) -> Result<FileReference> {
     let mut source = String::new();
-    let mut file = FileTarget {
-        uid: "0".into(),
-        gid: "0".into(),
-        mode: FILE_MODE,
-        ..<_>::default()
-    };
+    let mut file = FileTarget::from(&types::container::FileTarget::named(""));
     if !is_long(text) {
         source = text.to_owned();
     } else {

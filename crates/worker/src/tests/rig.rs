@@ -77,12 +77,7 @@ pub fn task(id: TaskId, secrets: &[u128]) -> Task {
     let references = secrets.iter().map(|n| SecretReference {
         secret_id: secret_id(*n),
         secret_name: format!("s{n}"),
-        file: Some(FileTarget {
-            name: "s".into(),
-            uid: "0".into(),
-            gid: "0".into(),
-            mode: 0o444,
-        }),
+        file: Some(FileTarget::named("s")),
     });
     spec.container_mut().unwrap().secrets = references.collect();
     Task {
