@@ -4,7 +4,7 @@ use allocator::Missing;
 use calendar::LeftOut;
 use scheduler::explain as look;
 use store::State;
-use types::{Node, NodeId, Strategy, Task, TaskState, Timestamp};
+use types::{Node, NodeId, SlotKey, Strategy, Task, TaskState, Timestamp};
 use wire::{api, swarm::v1 as pb};
 
 use crate::progress;
@@ -22,18 +22,20 @@ pub fn of(state: &State, task: &Task, examples_max: usize, now: Timestamp) -> pb
             .map_or("", |n| Node::hostname(n))
             .to_owned()
     };
+    let until = orchestrator::delayed_until(state, task, now).filter(|at| *at > now);
     let mut reply = pb::ExplainResponse {
         task_id: task.id.to_string(),
         service_id: task.service_id.map(|id| id.to_string()).unwrap_or_default(),
         service_name: task.service_annotations().name.clone(),
         state: task.status.state.number(),
         desired_state: task.desired_state.number(),
-        summary: summary(task, &task.node_id.map(hostname).unwrap_or_default()),
+        summary: summary(state, task, now),
         waiting_for: stage(state, task).into(),
         node_id: task.node_id.map(|id| id.to_string()).unwrap_or_default(),
         node_hostname: task.node_id.map(hostname).unwrap_or_default(),
         requirements: requirements(task),
         history: history(state, task),
+        not_before_ns: until.map_or(0, |at| i64::try_from(at.0).unwrap_or(i64::MAX)),
         version: Some(api::Version {
             index: state.version(),
         }),
@@ -89,14 +91,24 @@ fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-fn summary(task: &Task, hostname: &str) -> String {
-    let reason = progress::reason(task);
+fn summary(view: &State, task: &Task, now: Timestamp) -> String {
     let state = task.status.state;
+    let held = orchestrator::delayed_until(view, task, now);
+    if let Some(until) = held.filter(|_| state == TaskState::Ready && task.status.err.is_empty()) {
+        let what = if until > now {
+            "the restart delay"
+        } else {
+            "the task it replaces to stop"
+        };
+        return format!("{state}: waiting for {what}");
+    }
+    let reason = progress::reason(task);
+    let node = task.node_id.and_then(|id| view.nodes().get(id));
     match state {
         _ if !reason.is_empty() => format!("{state}: {reason}"),
         TaskState::New => "new: waiting for what its service publishes to be allocated".into(),
         TaskState::Pending => "pending: waiting to be placed on a node".into(),
-        _ if state.is_active() => format!("{state} on node {hostname}"),
+        _ if state.is_active() => format!("{state} on node {}", node.map_or("", |n| n.hostname())),
         _ => format!("{state}: {}", task.status.message),
     }
 }
@@ -156,7 +168,7 @@ fn history(state: &State, task: &Task) -> Vec<pb::PastTask> {
         .tasks()
         .of_slot(service, task.slot)
         .filter(|t| t.id != task.id && t.status.state.is_terminal())
-        .filter(|t| !task.service_spec.mode.is_global() || t.node_id == task.node_id)
+        .filter(|t| SlotKey::of(t) == SlotKey::of(task))
         .collect();
     past.sort_by_key(|t| std::cmp::Reverse(t.status.timestamp));
     let shown = |t: &&std::sync::Arc<Task>| pb::PastTask {
@@ -341,6 +353,45 @@ mod tests {
         let left_out = "left out: 2 runs, last due 1970-01-01T00:03:00Z: this run was not over";
         assert!(hints.iter().any(|h| h.starts_with(left_out)), "{hints:?}");
         assert!(hints.iter().any(|h| h.contains("--schedule-concurrency")));
+    }
+
+    #[test]
+    fn a_task_that_is_held_says_what_for_and_until_when() {
+        let at = Timestamp::from_secs;
+        let ended = |state| {
+            let mut old = executor::testing::task("web", |_| {});
+            old.status.state = state;
+            old.status.timestamp = at(100);
+            old.desired_state = TaskState::Shutdown;
+            old
+        };
+        let explained = |old: Task, now| {
+            let mut held = Task {
+                id: types::TaskId::from_u128(7).unwrap(),
+                desired_state: TaskState::Ready,
+                ..old.clone()
+            };
+            held.status.state = TaskState::Ready;
+            let spec = types::ServiceSpec::clone(&held.service_spec);
+            let service = types::Service::new(held.service_id.unwrap(), spec);
+            let id = held.id;
+            let mut state = State::default();
+            let objects: [store::Object; 3] = [service.into(), old.into(), held.into()];
+            for (version, object) in (1..).zip(objects) {
+                let made = store::Transaction {
+                    version,
+                    at: at(100),
+                    actions: vec![store::Action::Create(object)],
+                };
+                state.apply(&made).unwrap();
+            }
+            let said = of(&state, state.tasks().get(id).unwrap(), 0, at(now));
+            (said.summary, said.not_before_ns / 1_000_000_000)
+        };
+        let delay = "ready: waiting for the restart delay".to_owned();
+        assert_eq!(explained(ended(TaskState::Failed), 101), (delay, 105));
+        let stop = "ready: waiting for the task it replaces to stop".to_owned();
+        assert_eq!(explained(ended(TaskState::Running), 101), (stop, 0));
     }
 
     #[test]

@@ -74,6 +74,38 @@ fn a_drained_node_keeps_a_start_first_task_until_its_replacement_runs() -> anyho
 }
 
 #[test]
+fn a_drain_that_is_waited_for_ends_when_nothing_runs_there_and_says_what_holds_it_up()
+-> anyhow::Result<()> {
+    let mut cluster = Cluster::loopback("process")?;
+    cluster.form(1, 2)?;
+    sleepers(&cluster, 0, SERVICE, 6)?;
+    let worker = cluster.row(0, 1)?.hostname;
+    let there = |cluster: &Cluster| {
+        let all = processes(cluster, SERVICE).into_iter();
+        all.filter(|p| p.node == worker).count()
+    };
+    assert_eq!(there(&cluster), 2);
+    let drain = |limit| {
+        let availability = ["--availability", "drain", "--wait", "--timeout", limit];
+        let line = ["node", "update"].into_iter().chain(availability);
+        cluster.ctl(0, &line.chain([worker.as_str()]).collect::<Vec<_>>())
+    };
+    drain("30s")?.ok()?;
+    assert_eq!(there(&cluster), 0);
+
+    cluster.ctl_ok(0, &["node", "update", "--availability", "active", &worker])?;
+    let bound = format!("node.hostname=={worker}");
+    let flags = ["--constraint", &bound, "--update-order", "start-first"];
+    create(&cluster, "bound", &flags)?;
+    cluster.wait_running(0, "bound", 1, SOON)?;
+    let said = drain("5s")?.refused(3)?;
+    for words in ["1 task still runs", "bound.1", "no suitable node"] {
+        ensure!(said.contains(words), "{words} is missing: {said}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_rollback_puts_the_spec_before_back() -> anyhow::Result<()> {
     let mut cluster = Cluster::loopback("process")?;
     cluster.form(1, 1)?;

@@ -150,6 +150,41 @@ fn affinities_read_services_and_images_of_real_engines() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_container_of_higher_priority_takes_the_place_of_another_which_says_so_and_comes_back()
+-> anyhow::Result<()> {
+    let Some(cluster) = cluster(1, 1)? else {
+        return Ok(());
+    };
+    // All processors of a host: engines of the rig have those of the machine.
+    let whole = format!("--reserve-cpu={}", std::thread::available_parallelism()?);
+    let sleep = ["sleep", "900"];
+    let batch = ["--replicas=2", "--priority=10", &whole];
+    create(&cluster, "batch", &batch, &sleep)?;
+    cluster.wait_running(0, "batch", 2, SOON)?;
+    create(&cluster, "urgent", &["--priority=90", &whole], &sleep)?;
+    cluster.wait("the reason", SOON, |cluster| {
+        let tasks = cluster.list_tasks(0, "urgent")?;
+        let waits = |t: &TaskRow| t.error.contains("insufficient resources on 2 nodes");
+        Ok(tasks.iter().any(waits).then_some(()))
+    })?;
+    assert_eq!(containers(&cluster, "batch")?, 2);
+
+    cluster.ctl_ok(0, &["cluster", "update", "--preemption=on"])?;
+    let urgent = cluster.wait_running(0, "urgent", 1, SOON)?;
+    wait_true(&cluster, "urgent", &urgent)?;
+    assert_eq!(containers(&cluster, "batch")?, 1, "no more than needed");
+    let told = ["service", "ps", "--no-trunc", "batch"];
+    let told = cluster.ctl_ok(0, &told)?;
+    ensure!(
+        told.contains("displaced by task") && told.contains("urgent (priority 90 over 10)"),
+        "{told}"
+    );
+    cluster.ctl_ok(0, &["service", "rm", "urgent"])?;
+    let batch = cluster.wait_running(0, "batch", 2, SOON)?;
+    wait_true(&cluster, "batch", &batch)
+}
+
+#[test]
 fn containers_move_to_a_host_that_joined_and_a_rehearsal_moves_none() -> anyhow::Result<()> {
     let Some(mut cluster) = prepared(3)? else {
         return Ok(());
