@@ -1,6 +1,9 @@
 //! Evicts tasks from nodes that no longer fit them: a label was taken away, a node came back with
 //! less memory or without a device.
 //!
+//! A service that goes back to an earlier spec may come back to tasks of that spec which were
+//! judged by another one when their node changed: they are looked at again.
+//!
 //! The task is reported REJECTED by a manager; the orchestrator then replaces it like any other
 //! task that ended, and its agent stops what still runs. Only active nodes are looked at: drained
 //! ones lose their tasks anyway, and a pause asks for nothing to be moved.
@@ -11,8 +14,8 @@ use std::sync::Arc;
 use store::{Action, Change, Diff, Guard, Plan, State, Step};
 use types::task::{TaskStatus, message};
 use types::{
-    Availability, GenericResource, Node, NodeId, Resources, ServiceId, Task, TaskId, TaskSpec,
-    TaskState, Timestamp,
+    Availability, GenericResource, Node, NodeId, Resources, Service, ServiceId, Task, TaskId,
+    TaskSpec, TaskState, Timestamp,
 };
 
 use crate::budget::{Budget, guarded_nodes, guarded_tasks};
@@ -23,6 +26,8 @@ use crate::slot::age;
 #[derive(Debug, Default)]
 pub struct Enforcer {
     dirty: BTreeSet<NodeId>,
+    /// Services that have another spec.
+    services: BTreeSet<ServiceId>,
     /// Nodes that the latest plan evicts from, and the tasks that it evicts: whatever moves one of
     /// them may have dropped an eviction.
     planned: (BTreeSet<NodeId>, BTreeSet<TaskId>),
@@ -51,6 +56,12 @@ impl Enforcer {
             {
                 self.dirty.insert(new.id);
             }
+            Change::Service(Diff {
+                old: Some(old),
+                new: Some(new),
+            }) if old.spec_version != new.spec_version => {
+                self.services.insert(new.id);
+            }
             Change::Task(diff) if tasks.contains(&diff.latest().id) => {
                 self.dirty.extend(diff.latest().node_id);
             }
@@ -62,6 +73,11 @@ impl Enforcer {
     pub fn plan(&mut self, view: &State, now: Timestamp) -> Plan {
         if std::mem::take(&mut self.fresh) {
             self.dirty.extend(demanding(view));
+        }
+        for id in std::mem::take(&mut self.services) {
+            let service = view.services().get(id);
+            self.dirty
+                .extend(service.into_iter().flat_map(|s| outgrown(view, s)));
         }
         let mut budget = Budget::new();
         while !budget.is_spent()
@@ -103,6 +119,23 @@ fn demanding(view: &State) -> BTreeSet<NodeId> {
         }
     }
     found
+}
+
+/// Nodes that no longer satisfy the constraints of a service that has tasks of its present spec
+/// there. Tasks of other specs are left to its update.
+fn outgrown<'a>(view: &'a State, service: &'a Service) -> impl Iterator<Item = NodeId> + 'a {
+    let spec = &service.spec.task;
+    let asks = spec
+        .placement
+        .as_ref()
+        .is_some_and(|p| !p.constraints.is_empty());
+    let tasks = asks.then(|| view.tasks().of_service(service.id));
+    let present = |t: &&Arc<Task>| t.is_active() && t.spec_version == Some(service.spec_version);
+    let nodes = tasks.into_iter().flatten().filter(present);
+    let nodes = nodes.filter_map(|t| view.nodes().get(t.node_id?));
+    nodes
+        .filter(|n| !fit::constraints_hold(n, spec))
+        .map(|n| n.id)
 }
 
 fn offers_differ(old: &Node, new: &Node) -> bool {

@@ -25,6 +25,9 @@ pub(crate) struct Facts {
     pub(crate) busy: bool,
     /// The slot waits for its turn in an update; whether something runs in it.
     pub(crate) outdated: Option<Outdated>,
+    /// The slot will wait for its turn in an update: something else comes first, such as a task
+    /// like the outdated one that ended.
+    pub(crate) owed: bool,
     /// What the latest update did to the slot.
     pub(crate) touch: Option<Touch>,
 }
@@ -105,17 +108,19 @@ impl Facts {
             live && !ground.is_wanted(t) && (past || was_stopped(t))
         };
         let latest = slot.tasks().rfind(|t| !undone(t)).unwrap_or(newest);
-        let waits = held && !current && ground.is_outdated(latest);
-        let candidate = waits && takes_updates(ground, slot.key);
+        let old = !current && ground.is_outdated(latest);
+        let waits = held && old;
+        let takes_part = old && takes_updates(ground, slot.key);
         let runs = wanted().any(|t| t.status.state == TaskState::Running);
         Self {
             held,
             busy: live && !completed,
-            outdated: candidate.then_some(if runs {
+            outdated: (takes_part && held).then_some(if runs {
                 Outdated::Running
             } else {
                 Outdated::Idle
             }),
+            owed: takes_part && !held,
             touch: (!waits)
                 .then(|| Touch::of(ground, slot, touch_before))
                 .flatten()
@@ -127,6 +132,13 @@ impl Facts {
                     }
                 }),
         }
+    }
+}
+
+impl Facts {
+    /// The slot needs something else first; its turn in an update comes when that is done.
+    pub(crate) fn defer(&mut self) {
+        self.owed |= self.outdated.take().is_some();
     }
 }
 
@@ -230,6 +242,7 @@ pub(crate) struct Ledger {
     busy: u64,
     /// Slots that have records and are not held.
     vacant: BTreeSet<SlotKey>,
+    owed: u64,
     outdated: BTreeSet<(Outdated, SlotKey)>,
     waiting: BTreeSet<(Timestamp, SlotKey)>,
     done: BTreeSet<(Timestamp, SlotKey)>,
@@ -250,6 +263,7 @@ impl Ledger {
         if let Some(old) = self.slots.remove(&key) {
             self.held -= u64::from(old.held);
             self.busy -= u64::from(old.busy);
+            self.owed -= u64::from(old.owed);
             self.vacant.remove(&key);
             if let Some(outdated) = old.outdated {
                 self.outdated.remove(&(outdated, key));
@@ -263,6 +277,7 @@ impl Ledger {
         };
         self.held += u64::from(facts.held);
         self.busy += u64::from(facts.busy);
+        self.owed += u64::from(facts.owed);
         if !facts.held {
             self.vacant.insert(key);
         }
@@ -333,6 +348,11 @@ impl Ledger {
         self.outdated.iter().map(|(_, key)| *key)
     }
 
+    /// Whether slots will wait for their turn that do not yet: the update is not over.
+    pub(crate) fn owes(&self) -> bool {
+        self.owed > 0
+    }
+
     /// The slot of the update that has waited longest for a task to run, and until when it may.
     pub(crate) fn waiting(&self) -> Option<(Timestamp, SlotKey)> {
         self.waiting.first().copied()
@@ -391,6 +411,7 @@ mod tests {
             held: true,
             busy: true,
             outdated,
+            owed: false,
             touch: None,
         };
         ledger.put(key, Some(facts));

@@ -300,7 +300,7 @@ impl Orchestrator {
         let mut facts = Facts::of(ground, slot, want, before.as_ref());
         if work.budget.is_spent() {
             self.mark(service, slot.key);
-            facts.outdated = None;
+            facts.defer();
             return slot.newest().map(|_| facts);
         }
         let settled = settle(ground, slot, want, work.entropy);
@@ -308,8 +308,7 @@ impl Orchestrator {
             self.timers.insert((at, service, Some(slot.key)));
         }
         if !settled.step.actions.is_empty() {
-            // Its turn in an update comes when this is done.
-            facts.outdated = None;
+            facts.defer();
             work.budget.push(settled.step);
         } else if want == Want::Keep && !facts.held && mode::fills_at_sight(ground, slot.key) {
             work.fill(ground, slot);

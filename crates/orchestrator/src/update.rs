@@ -117,7 +117,7 @@ fn go_on(ground: &Ground<'_>, ledger: &Ledger) -> Turn {
     if let Some(reason) = failure(ground, ledger, &config) {
         return fail(ground, config.failure_action, &reason);
     }
-    if ledger.outdated().next().is_none() {
+    if ledger.outdated().next().is_none() && !ledger.owes() {
         return finish(ground, ledger, &config);
     }
     let cooling_since = ground.now.minus(config.delay);

@@ -70,3 +70,26 @@ fn a_label_that_goes_moves_the_tasks_but_not_on_a_paused_node() {
         assert_eq!(c.in_state(TaskState::Rejected).len(), moved);
     }
 }
+
+/// While the other spec held, the node was judged by it; nothing about the node changes later.
+#[test]
+fn tasks_that_a_rollback_comes_back_to_are_moved_from_nodes_that_changed_meanwhile() {
+    let mut spec = replicated(2);
+    spec.task.placement = Some(types::task::Placement {
+        constraints: vec!["node.labels.zone!=b".to_owned()],
+        ..types::task::Placement::default()
+    });
+    let mut c = Cluster::new(1, spec);
+    c.settle();
+    c.update(|s| s.task.placement = None);
+    c.settle();
+    c.edit_node(0, |n| {
+        let labels = &mut n.spec.annotations.labels;
+        labels.insert("zone".to_owned(), "b".to_owned());
+    });
+    c.run(Duration::from_secs(1));
+    assert_eq!(c.in_state(TaskState::Rejected).len(), 0);
+    c.roll_back();
+    c.run(Duration::from_secs(1));
+    assert_eq!(c.in_state(TaskState::Rejected).len(), 2);
+}

@@ -536,3 +536,25 @@ fn an_update_that_goes_to_and_fro_leaves_no_slot_behind() {
     c.run(60 * SECOND);
     all_run(&c, "v2", 4);
 }
+
+/// What ends before its turn is replaced by its like first: the update owes the slot its turn then.
+#[test]
+fn a_rollback_is_not_over_when_everything_that_it_is_to_replace_ends_at_once() {
+    let mut c = service(6, |u| u.parallelism = 2);
+    c.update(to("v2"));
+    c.run(30 * SECOND);
+    assert_eq!(c.update_state(), UpdateState::Completed);
+    c.roll_back();
+    let begin = c.plan();
+    c.apply(begin.steps);
+    let ids: Vec<_> = c.running().iter().map(|t| t.id).collect();
+    ids.into_iter().for_each(|id| c.fail(id));
+    for _ in 0..60 {
+        c.run(SECOND);
+        let over = c.update_state() == UpdateState::RollbackCompleted;
+        let back = c.images_running().values().filter(|i| *i == "v1").count();
+        assert!(!over || back == 6, "over with {back} of 6 slots");
+    }
+    assert_eq!(c.update_state(), UpdateState::RollbackCompleted);
+    assert_eq!(c.slots_in_flight_max, 1);
+}
