@@ -406,7 +406,8 @@ pub(crate) fn clash(one: &[(Protocol, u32)], two: &[(Protocol, u32)]) -> bool {
     one.iter().any(|port| two.contains(port))
 }
 
-/// O10: the records of a slot are bounded.
+/// O10: the records of a slot are bounded. What may still run on a node that is down is not
+/// counted: its record stays until the node tells or is given up.
 ///
 /// # Errors
 /// The first slot with too many.
@@ -417,8 +418,13 @@ pub fn history_is_bounded(state: &State) -> Verdict {
     let Ok(limit) = usize::try_from(limit) else {
         return Ok(());
     };
+    let down = |id| {
+        let node = state.nodes().get(id);
+        node.is_some_and(|n| n.status.state == NodeState::Down)
+    };
+    let may_run_unseen = |t: &Task| t.is_active() && t.node_id.is_some_and(down);
     let mut counts: BTreeMap<_, (usize, u64)> = BTreeMap::new();
-    for task in state.tasks().iter() {
+    for task in state.tasks().iter().filter(|t| !may_run_unseen(t)) {
         let policy = task.spec().restart.as_ref();
         let attempts = policy.map_or(0, |p| p.max_attempts);
         let slot = counts.entry((task.service_id, SlotKey::of(task)));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use store::{Commit, Diff, State};
-use types::defaults::{OLD_TASK_WAIT_MAX, STOP_GRACE_PERIOD};
+use types::defaults::{OLD_TASK_WAIT_MAX, STOP_GRACE_PERIOD, STOP_WAIT_SLACK};
 use types::service::{UpdateConfig, UpdateOrder, UpdateState};
 use types::task::RestartCondition;
 use types::{
@@ -11,9 +11,6 @@ use types::{
 };
 
 use crate::{Checker, Verdict, must};
-
-/// Added to the stop grace of a task that its replacement waits for (the orchestrator's number).
-const STOP_REPORT_SLACK: std::time::Duration = std::time::Duration::from_secs(10);
 
 pub(crate) fn check(
     checker: &Checker,
@@ -105,7 +102,7 @@ fn slot_is_free(after: &State, task: &Task, slot: &[&Arc<Task>], commit: &Commit
         let lost = node.is_none_or(|n| n.status.state == NodeState::Down);
         let container = other.spec().container();
         let grace = container.and_then(|c| c.stop_grace_period);
-        let grace = grace.unwrap_or(STOP_GRACE_PERIOD) + STOP_REPORT_SLACK;
+        let grace = grace.unwrap_or(STOP_GRACE_PERIOD) + STOP_WAIT_SLACK;
         let until = task.meta.created_at.plus(OLD_TASK_WAIT_MAX.max(grace));
         must!(
             lost || commit.at >= until,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store::State;
-use types::defaults::{OLD_TASK_WAIT_MAX, RESTART_DELAY, STOP_GRACE_PERIOD};
+use types::defaults::{OLD_TASK_WAIT_MAX, RESTART_DELAY, STOP_GRACE_PERIOD, STOP_WAIT_SLACK};
 use types::task::{RestartCondition, RestartPolicy};
 use types::{ServiceSpec, SlotKey, Task, TaskId, TaskState, Timestamp};
 
@@ -29,9 +29,6 @@ const BACKOFF_DELAY_MAX: Duration = Duration::from_secs(60);
 
 /// A task that lived longer than its greatest delay and this was not part of a crash loop.
 const QUICK_DEATH: Duration = Duration::from_secs(10);
-
-/// Added to the stop grace of a task that a replacement waits for: time to report the end.
-const STOP_REPORT_SLACK: Duration = Duration::from_secs(10);
 
 /// A task that is, or is about to be, in a slot.
 #[derive(Debug, Clone, Copy)]
@@ -167,7 +164,7 @@ fn wait_max(task: &Task) -> Duration {
     let container = task.spec().container();
     let grace = container.and_then(|c| c.stop_grace_period);
     let grace = grace.unwrap_or(STOP_GRACE_PERIOD);
-    OLD_TASK_WAIT_MAX.max(grace.saturating_add(STOP_REPORT_SLACK))
+    OLD_TASK_WAIT_MAX.max(grace.saturating_add(STOP_WAIT_SLACK))
 }
 
 #[cfg(test)]
@@ -188,5 +185,22 @@ mod tests {
         assert_eq!(grown(Duration::ZERO, 9, 0), second);
         assert_eq!(grown(5 * second, 9, 0), 5 * second);
         assert_eq!(grown(hour, 9, 9), hour);
+    }
+
+    #[test]
+    fn a_replacement_waits_until_the_worker_has_killed_the_old_task_and_told_so() {
+        let waits = |grace: Option<u64>| {
+            let mut container = types::ContainerSpec::default();
+            container.stop_grace_period = grace.map(Duration::from_secs);
+            let mut spec = types::ServiceSpec::default();
+            spec.task.runtime = types::Runtime::Container(Box::new(container));
+            wait_max(&Task::new(types::TaskId::from_u128(1).unwrap(), spec))
+        };
+        for grace in [None, Some(0), Some(70), Some(3_600)] {
+            let by_itself = grace.map_or(STOP_GRACE_PERIOD, Duration::from_secs);
+            let killed = by_itself + types::defaults::STOP_SLACK;
+            assert!(waits(grace) >= killed + Duration::from_secs(5), "{grace:?}");
+        }
+        assert_eq!(waits(Some(10)), OLD_TASK_WAIT_MAX);
     }
 }

@@ -15,7 +15,7 @@ use crate::ground::{Ground, Standing};
 use crate::mode::Want;
 use crate::restart::{Candidate, delay, may_restart, start_at};
 use crate::schedule;
-use crate::slot::{Slot, ended_by_itself, reached_at};
+use crate::slot::{Slot, age, ended_by_itself, reached_at};
 use crate::update::PLACED_DEADLINE;
 
 /// How long a task that was made to move another one may wait for a node: it was made because
@@ -141,7 +141,7 @@ impl Settler<'_, '_> {
             }
             (None, Some(outdated)) => {
                 self.take_over(outdated, reading.leaving.iter().copied());
-                self.retry_beside(&reading.gone);
+                self.retry_beside(outdated, &reading.gone);
                 self.start_when_due(outdated);
             }
             (None, None) if !reading.leaving.is_empty() => {
@@ -274,13 +274,15 @@ impl Settler<'_, '_> {
     }
 
     /// A replacement that was to start beside an outdated task ended: it is tried again after
-    /// the restart delay, while the outdated task goes on.
-    fn retry_beside(&mut self, gone: &[&Arc<Task>]) {
+    /// the restart delay, while the outdated task goes on. What ended was the older of the two
+    /// where a rollback made it the current one; then the slot has yet to have its turn.
+    fn retry_beside(&mut self, outdated: &Task, gone: &[&Arc<Task>]) {
         let Some((last, earlier)) = gone.split_last() else {
             return;
         };
         self.stop_all(earlier);
-        if self.ground.is_outdated(last) || !may_restart(last, self.slot) {
+        let came_first = age(last) < age(outdated);
+        if came_first || self.ground.is_outdated(last) || !may_restart(last, self.slot) {
             return self.step.stop(last);
         }
         let version = self.ground.service.spec_version;

@@ -18,10 +18,10 @@ use crate::world::World;
 /// How long a node must have been connected, to a leader that has led as long, before two
 /// containers of a slot on such nodes are a fault: three heartbeats, the longest back-off, the
 /// longest wait for an old task (a stop grace of 70 s is among the scripts) and its kill.
-const CONNECTED: u64 = 150 * SEC;
+const CONNECTED: u64 = 180 * SEC;
 
 /// Time from the end of all faults until everything is as desired. The longest lawful waits are
-/// the delay of a crash loop (60 s), an old task that is waited for (80 s), and an update of ten
+/// the delay of a crash loop (60 s), an old task that is waited for (110 s), and an update of ten
 /// slots, one after another, that roll back again.
 pub const CONVERGED_WITHIN: u64 = 1_500 * SEC;
 

@@ -269,11 +269,15 @@ impl World {
     /// Whether the cluster survives it if the state of this manager is lost for good, or it never
     /// comes back: one that is left can win an election. Members vote and count by the newest
     /// membership that they know to be committed, so until those that are left have heard of a
-    /// change, the cluster bears only what it bore before.
+    /// change, the cluster bears only what it bore before; and none while one is under way, which
+    /// may make a voter of the one that is lost.
     pub(crate) fn may_lose(&self, at: usize) -> bool {
-        let id = raft_id(at);
-        if self.hosts[at].gone || !self.voters.contains(&id) {
-            return !self.hosts[at].gone;
+        let changes = |h: &Host| h.changes_members_after(self.members_index);
+        if self.hosts[at].gone || self.hosts.iter().any(changes) {
+            return false;
+        }
+        if !self.voters.contains(&raft_id(at)) {
+            return true;
         }
         let voters = self.voters.iter().map(|id| &self.hosts[index(*id)]);
         let there = |h: &&Host| h.at != at && !h.gone && !h.lost;
@@ -283,8 +287,7 @@ impl World {
             let votes = left.iter().filter(votes).count();
             candidate.disk.hard_state.commit >= self.members_index && votes > self.voters.len() / 2
         };
-        let changes = |h: &Host| h.changes_members_after(self.members_index);
-        left.iter().any(wins) && !self.hosts.iter().any(changes)
+        left.iter().any(wins)
     }
 
     /// The state of a manager is lost. It joins again as a new member after a while.

@@ -12,6 +12,14 @@ pub const RESTART_DELAY: Duration = Duration::from_secs(5);
 /// How long a replacement waits for the old task to end, counted from the start of the delay.
 pub const OLD_TASK_WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// How long after its grace period a stop may take before a worker kills the task. The executor
+/// kills by itself; this is for one that hangs.
+pub const STOP_SLACK: Duration = Duration::from_secs(30);
+
+/// How much longer than its stop grace a replacement waits for a task at least: the worker's own
+/// patience, and time to kill and to report.
+pub const STOP_WAIT_SLACK: Duration = Duration::from_secs(40);
+
 /// How long a new task of an update is watched.
 pub const UPDATE_MONITOR: Duration = Duration::from_secs(5);
 

@@ -10,10 +10,6 @@ pub const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause before a failed command is tried again.
 pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// How long after its grace period a stop may take before the task is killed. The executor kills
-/// by itself; this is for an executor that hangs.
-pub const STOP_SLACK: Duration = Duration::from_secs(30);
-
 /// Statuses in one report. SwarmKit sends one; a status is at most a few hundred bytes, so this
 /// stays far below the managers' 4 MiB.
 pub const REPORT_TASKS_MAX: usize = 1_000;

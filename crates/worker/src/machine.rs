@@ -17,7 +17,7 @@ use types::task::{ContainerStatus, message};
 use types::{Task, TaskState, TaskStatus, Timestamp, defaults};
 
 use crate::input::{Attempt, Command, Ended, Failure, Outcome, Started};
-use crate::limits::{RETRY_PAUSE, RETRY_PAUSE_MAX, STOP_SLACK};
+use crate::limits::{RETRY_PAUSE, RETRY_PAUSE_MAX};
 use crate::objects::Objects;
 
 /// A task of this node.
@@ -271,7 +271,7 @@ impl Machine {
         let grace = container.and_then(|c| c.stop_grace_period);
         let until = now
             .plus(grace.unwrap_or(defaults::STOP_GRACE_PERIOD))
-            .plus(STOP_SLACK);
+            .plus(defaults::STOP_SLACK);
         (Doing::Stop { until }, Command::Stop)
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use types::service::{FailureAction, UpdateConfig, UpdateOrder, UpdateState};
-use types::task::RestartCondition;
+use types::task::{RestartCondition, RestartPolicy};
 use types::{NodeState, ServiceMode, ServiceSpec, TaskState};
 
 use super::cluster::{Behaviour, Cluster, replicated, restart, set_image, spec, update_config};
@@ -557,4 +557,37 @@ fn a_rollback_is_not_over_when_everything_that_it_is_to_replace_ends_at_once() {
     }
     assert_eq!(c.update_state(), UpdateState::RollbackCompleted);
     assert_eq!(c.slots_in_flight_max, 1);
+}
+
+/// The old tasks end while their replacements are on their way, and a rollback makes them the
+/// current ones: what is on its way is replaced slot by slot all the same.
+#[test]
+fn a_rollback_takes_its_turns_where_only_replacements_are_left() {
+    let mut c = service(2, |u| {
+        u.parallelism = 2;
+        u.order = UpdateOrder::StartFirst;
+    });
+    c.expect_overlap();
+    let at_once = RestartPolicy {
+        delay: Some(Duration::ZERO),
+        ..RestartPolicy::default()
+    };
+    c.update(|s| s.task.restart = Some(at_once));
+    c.run(10 * SECOND);
+    c.images.insert("v2".to_owned(), Behaviour::Slow);
+    c.update(to("v2"));
+    c.settle();
+    let old: Vec<_> = c.running().iter().map(|t| t.id).collect();
+    assert_eq!((old.len(), c.in_state(TaskState::Preparing).len()), (2, 2));
+    c.roll_back();
+    old.into_iter().for_each(|id| c.fail(id));
+    let before = c.created.len();
+    for _ in 0..3 {
+        let plan = c.plan();
+        c.apply(plan.steps);
+        assert!(c.created.len() <= before + 1, "no agent has run anything");
+    }
+    c.run(30 * SECOND);
+    assert_eq!(c.update_state(), UpdateState::RollbackCompleted);
+    all_run(&c, "v1", 2);
 }
