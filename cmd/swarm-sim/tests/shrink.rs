@@ -17,7 +17,7 @@ set agents 2
 set combined 0
 set chaos 60000000
 5 create how=3
-10 make-secret how=5
+10 make-files how=5
 15 kill-agent ms=2000
 20 create how=9
 25 update how=4
