@@ -218,11 +218,12 @@ fn most_of(
 pub struct Hearsay(BTreeSet<(TaskId, String)>);
 
 impl Hearsay {
-    /// A node reports of tasks. Messages tell reports apart.
+    /// A node reports of tasks. Messages tell reports apart. A leader that was deposed may not know
+    /// yet that a task is the node's; that it is another's, it knows for good.
     pub fn said(&mut self, tables: &State, node: NodeId, reports: &[(TaskId, TaskStatus)]) {
         let foreign = |id: &TaskId| {
             let task = tables.tasks().get(*id);
-            task.is_some_and(|t| t.node_id != Some(node))
+            task.is_some_and(|t| t.node_id.is_some_and(|of| of != node))
         };
         let all = reports.iter().filter(|(id, _)| foreign(id));
         self.0

@@ -48,8 +48,9 @@ pub fn as_desired(state: &State) -> Verdict {
     state.services().iter().try_for_each(|s| service(state, s))
 }
 
-/// What runs is where its constraints allow it, on a node that is not drained. Where replacements
-/// start first, a drained node's task goes on as long as there is no room for its replacement.
+/// What runs is where its service's constraints allow it, on a node that is not drained. Where
+/// replacements start first, a drained node's task goes on as long as there is no room for its
+/// replacement; a paused node keeps what it has.
 fn fits_where_it_is(state: &State, task: &Task) -> Verdict {
     let node = task.node_id.and_then(|n| state.nodes().get(n));
     let Some(node) = node.filter(|n| n.status.state == NodeState::Ready) else {
@@ -64,7 +65,9 @@ fn fits_where_it_is(state: &State, task: &Task) -> Verdict {
     let beside = |t: &Task| t.id != task.id && SlotKey::of(t) == SlotKey::of(task);
     let kept = slot.any(|t| beside(t) && t.is_runnable());
     let drained = node.spec.availability == Availability::Drain && !kept;
-    let fits = scheduler::constraint::check_all(&constraints(task.spec()), node);
+    let spec = service.map_or(task.spec(), |s| &s.spec.task);
+    let fits = node.spec.availability == Availability::Pause
+        || scheduler::constraint::check_all(&constraints(spec), node);
     must!(
         !runs || (fits && !drained),
         "L1",
@@ -76,7 +79,8 @@ fn fits_where_it_is(state: &State, task: &Task) -> Verdict {
     Ok(())
 }
 
-/// O3 of a pipeline that has nothing to do: no task is left on a node that no longer fits it.
+/// O3 of a pipeline that has nothing to do: no task is left on a node that no longer fits it. What
+/// an update has yet to replace may be: its node changed while another spec did not mind.
 ///
 /// # Errors
 /// The first task that should have been evicted.
@@ -90,8 +94,16 @@ pub fn nothing_misplaced(state: &State) -> Verdict {
             !scheduler::constraint::check_all(&asked, n)
                 && !scheduler::constraint::check_all(&own, n)
         };
+        let status = service.update_status.as_ref().map(|s| s.state);
+        let over = matches!(
+            status,
+            None | Some(
+                UpdateState::Unknown | UpdateState::Completed | UpdateState::RollbackCompleted
+            )
+        );
+        let due = |t: &&Arc<Task>| over || t.spec_version == Some(service.spec_version);
         let live = tasks.filter(|t| !asked.is_empty() && t.is_active() && t.is_runnable());
-        for task in live {
+        for task in live.filter(due) {
             let node = task.node_id.and_then(|n| state.nodes().get(n));
             let node = node.filter(|n| n.accepts_tasks() && moved(task, n));
             must!(

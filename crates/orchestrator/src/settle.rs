@@ -274,15 +274,16 @@ impl Settler<'_, '_> {
     }
 
     /// A replacement that was to start beside an outdated task ended: it is tried again after
-    /// the restart delay, while the outdated task goes on. What ended was the older of the two
-    /// where a rollback made it the current one; then the slot has yet to have its turn.
+    /// the restart delay, while the outdated task goes on. The slot has yet to have its turn where
+    /// the order is another by now, or what ended is the older of the two, which a rollback made
+    /// the current one.
     fn retry_beside(&mut self, outdated: &Task, gone: &[&Arc<Task>]) {
         let Some((last, earlier)) = gone.split_last() else {
             return;
         };
         self.stop_all(earlier);
-        let came_first = age(last) < age(outdated);
-        if came_first || self.ground.is_outdated(last) || !may_restart(last, self.slot) {
+        let beside = self.ground.starts_first() && age(last) > age(outdated);
+        if !beside || self.ground.is_outdated(last) || !may_restart(last, self.slot) {
             return self.step.stop(last);
         }
         let version = self.ground.service.spec_version;

@@ -591,3 +591,28 @@ fn a_rollback_takes_its_turns_where_only_replacements_are_left() {
     assert_eq!(c.update_state(), UpdateState::RollbackCompleted);
     all_run(&c, "v1", 2);
 }
+
+/// What failed beside the old task is not tried beside it again once the order is another.
+#[test]
+fn a_service_that_starts_first_no_more_stops_the_old_task_before_it_tries_again() {
+    let mut c = service(1, |u| {
+        u.order = UpdateOrder::StartFirst;
+        u.failure_action = FailureAction::Continue;
+    });
+    c.expect_overlap();
+    c.images.insert("v2".to_owned(), Behaviour::Missing);
+    c.update(to("v2"));
+    c.settle();
+    assert_eq!(c.running().len(), 1);
+    c.update(|s| s.update = update_config(1));
+    c.now = c.now.plus(10 * SECOND);
+    for _ in 0..3 {
+        let plan = c.plan();
+        c.apply(plan.steps);
+        let live = |t: &&&std::sync::Arc<types::Task>| t.desired_state == TaskState::Running;
+        assert!(c.tasks().iter().filter(live).count() <= 1);
+    }
+    c.images.insert("v2".to_owned(), Behaviour::Runs);
+    c.run(30 * SECOND);
+    all_run(&c, "v2", 1);
+}
