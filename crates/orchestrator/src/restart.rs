@@ -190,8 +190,10 @@ mod tests {
     #[test]
     fn a_replacement_waits_until_the_worker_has_killed_the_old_task_and_told_so() {
         let waits = |grace: Option<u64>| {
-            let mut container = types::ContainerSpec::default();
-            container.stop_grace_period = grace.map(Duration::from_secs);
+            let container = types::ContainerSpec {
+                stop_grace_period: grace.map(Duration::from_secs),
+                ..types::ContainerSpec::default()
+            };
             let mut spec = types::ServiceSpec::default();
             spec.task.runtime = types::Runtime::Container(Box::new(container));
             wait_max(&Task::new(types::TaskId::from_u128(1).unwrap(), spec))
