@@ -48,9 +48,10 @@ pub fn as_desired(state: &State) -> Verdict {
     state.services().iter().try_for_each(|s| service(state, s))
 }
 
-/// What runs is where its service's constraints allow it, on a node that is not drained. Where
-/// replacements start first, a drained node's task goes on as long as there is no room for its
-/// replacement; a paused node keeps what it has.
+/// What runs is where its own constraints allow it or those that its service has by now (an update
+/// that paused has not replaced it), on a node that is not drained. Where replacements start first,
+/// a drained node's task goes on as long as there is no room for its replacement; a paused node
+/// keeps what it has.
 fn fits_where_it_is(state: &State, task: &Task) -> Verdict {
     let node = task.node_id.and_then(|n| state.nodes().get(n));
     let Some(node) = node.filter(|n| n.status.state == NodeState::Ready) else {
@@ -65,9 +66,10 @@ fn fits_where_it_is(state: &State, task: &Task) -> Verdict {
     let beside = |t: &Task| t.id != task.id && SlotKey::of(t) == SlotKey::of(task);
     let kept = slot.any(|t| beside(t) && t.is_runnable());
     let drained = node.spec.availability == Availability::Drain && !kept;
-    let spec = service.map_or(task.spec(), |s| &s.spec.task);
+    let specs = service.map(|s| &s.spec.task).into_iter();
+    let mut specs = specs.chain([task.spec()]);
     let fits = node.spec.availability == Availability::Pause
-        || scheduler::constraint::check_all(&constraints(spec), node);
+        || specs.any(|s| scheduler::constraint::check_all(&constraints(s), node));
     must!(
         !runs || (fits && !drained),
         "L1",

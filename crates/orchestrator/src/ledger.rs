@@ -114,7 +114,9 @@ impl Facts {
         let runs = wanted().any(|t| t.status.state == TaskState::Running);
         Self {
             held,
-            busy: live && !completed,
+            // What a completed slot has too many is busy until it was told to stop: the step that
+            // tells it may be dropped, and one that fills another slot not.
+            busy: live && (!completed || wanted().any(|t| t.is_active())),
             outdated: (takes_part && held).then_some(if runs {
                 Outdated::Running
             } else {

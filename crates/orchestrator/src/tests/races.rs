@@ -126,3 +126,30 @@ fn a_slot_whose_node_is_drained_is_in_flight_until_its_task_was_told_to_stop() {
     assert_ne!(next, task.node_id, "the update goes on");
     assert_eq!(c.slots_in_flight_max, 1);
 }
+
+#[test]
+fn a_job_slot_with_a_task_too_many_is_busy_until_that_was_told_to_stop() {
+    let mode = ServiceMode::ReplicatedJob {
+        max_concurrent: 1,
+        total_completions: 3,
+    };
+    let mut c = Cluster::new(2, spec(mode));
+    c.settle();
+    let first = c.in_state(TaskState::Running)[0].clone();
+    c.images.insert("v1".into(), Behaviour::Slow);
+    let at = c.nodes.iter().position(|n| Some(*n) == first.node_id);
+    c.set_node_state(at.unwrap(), NodeState::Down);
+    c.run(10 * SECOND);
+    let second = c.in_state(TaskState::Preparing)[0].clone();
+    c.set_node_state(at.unwrap(), NodeState::Ready);
+    let complete = c.report(&first, TaskState::Complete);
+    c.act(complete);
+    let plan = c.plan();
+    let report = c.report(&second, TaskState::Ready);
+    c.act(report);
+    assert_eq!(c.apply(plan.steps), 1, "the stop is dropped");
+    c.check_concurrency();
+    c.settle();
+    c.check_concurrency();
+    assert!(c.created.len() > 2, "the job goes on");
+}
