@@ -59,13 +59,12 @@ fn fits_where_it_is(state: &State, task: &Task) -> Verdict {
     };
     let runs = task.status.state == TaskState::Running && task.is_runnable();
     let service = task.service_id.and_then(|s| state.services().get(s));
-    let first = service.filter(|s| may_start_first(s));
-    let mut slot = first
-        .into_iter()
-        .flat_map(|s| state.tasks().of_service(s.id));
     let beside = |t: &Task| t.id != task.id && SlotKey::of(t) == SlotKey::of(task);
-    let kept = slot.any(|t| beside(t) && t.is_runnable());
-    let drained = node.spec.availability == Availability::Drain && !kept;
+    let kept = |s: &Arc<Service>| {
+        let mut slot = state.tasks().of_service(s.id);
+        may_start_first(s) && slot.any(|t| beside(t) && t.is_runnable())
+    };
+    let drained = node.spec.availability == Availability::Drain && !service.is_some_and(kept);
     let specs = service.map(|s| &s.spec.task).into_iter();
     let mut specs = specs.chain([task.spec()]);
     let fits = node.spec.availability == Availability::Pause

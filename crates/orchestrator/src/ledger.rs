@@ -135,9 +135,7 @@ impl Facts {
                 }),
         }
     }
-}
 
-impl Facts {
     /// The slot needs something else first; its turn in an update comes when that is done.
     pub(crate) fn defer(&mut self) {
         self.owed |= self.outdated.take().is_some();
@@ -173,9 +171,7 @@ impl Touch {
             failed: present && early && ended_by_itself(first),
         })
     }
-}
 
-impl Touch {
     /// What an update did to a slot that is wanted no more. Its new task is in flight until it was
     /// told to stop: the step that tells it may be dropped, and one that takes the update further
     /// not.

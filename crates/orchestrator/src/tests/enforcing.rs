@@ -51,20 +51,30 @@ fn a_node_that_shrinks_keeps_its_oldest_tasks_and_loses_the_rest() {
     );
 }
 
+/// Two tasks on one node, where they may be as long as it is not in zone b.
+fn outside_of_zone_b() -> Cluster {
+    let mut spec = replicated(2);
+    spec.task.placement = Some(types::task::Placement {
+        constraints: vec!["node.labels.zone!=b".to_owned()],
+        ..types::task::Placement::default()
+    });
+    let mut c = Cluster::new(1, spec);
+    c.settle();
+    c
+}
+
+fn into_zone_b(node: &mut types::Node) {
+    let labels = &mut node.spec.annotations.labels;
+    labels.insert("zone".to_owned(), "b".to_owned());
+}
+
 #[test]
 fn a_label_that_goes_moves_the_tasks_but_not_on_a_paused_node() {
     for (availability, moved) in [(Availability::Active, 2), (Availability::Pause, 0)] {
-        let mut spec = replicated(2);
-        spec.task.placement = Some(types::task::Placement {
-            constraints: vec!["node.labels.zone!=b".to_owned()],
-            ..types::task::Placement::default()
-        });
-        let mut c = Cluster::new(1, spec);
-        c.settle();
+        let mut c = outside_of_zone_b();
         c.edit_node(0, |n| {
             n.spec.availability = availability;
-            let labels = &mut n.spec.annotations.labels;
-            labels.insert("zone".to_owned(), "b".to_owned());
+            into_zone_b(n);
         });
         c.run(Duration::from_secs(1));
         assert_eq!(c.in_state(TaskState::Rejected).len(), moved);
@@ -74,19 +84,10 @@ fn a_label_that_goes_moves_the_tasks_but_not_on_a_paused_node() {
 /// While the other spec held, the node was judged by it; nothing about the node changes later.
 #[test]
 fn tasks_that_a_rollback_comes_back_to_are_moved_from_nodes_that_changed_meanwhile() {
-    let mut spec = replicated(2);
-    spec.task.placement = Some(types::task::Placement {
-        constraints: vec!["node.labels.zone!=b".to_owned()],
-        ..types::task::Placement::default()
-    });
-    let mut c = Cluster::new(1, spec);
-    c.settle();
+    let mut c = outside_of_zone_b();
     c.update(|s| s.task.placement = None);
     c.settle();
-    c.edit_node(0, |n| {
-        let labels = &mut n.spec.annotations.labels;
-        labels.insert("zone".to_owned(), "b".to_owned());
-    });
+    c.edit_node(0, into_zone_b);
     c.run(Duration::from_secs(1));
     assert_eq!(c.in_state(TaskState::Rejected).len(), 0);
     c.roll_back();
