@@ -39,7 +39,7 @@ json\t'One JSON object per line'"
 complete -c swarmd -n "__fish_swarmd_using_subcommand init" -l log-level -d 'Log level: error, warn, info, debug, trace, or a filter such as `info,raft=debug`' -r
 complete -c swarmd -n "__fish_swarmd_using_subcommand init" -l state-dir -d 'Directory of everything the node keeps' -r -F
 complete -c swarmd -n "__fish_swarmd_using_subcommand init" -l listen-addr -d 'Address the manager listens on, IP:PORT [default: 0.0.0.0:2377]' -r
-complete -c swarmd -n "__fish_swarmd_using_subcommand init" -l advertise-addr -d 'Address at which others reach the manager, HOST[:PORT] [default: this machine\'s own]' -r
+complete -c swarmd -n "__fish_swarmd_using_subcommand init" -l advertise-addr -d 'Address at which others reach the manager, HOST[:PORT] [default: as given before, else this machine\'s own]' -r
 complete -c swarmd -n "__fish_swarmd_using_subcommand init" -l control-socket -d 'Unix socket for swarmctl' -r -F
 complete -c swarmd -n "__fish_swarmd_using_subcommand init" -l executor -d 'What runs tasks: Docker Engine, processes of this machine, or pretence for tests. `auto` chooses when the node founds or joins, and stays with it' -r -f -a "auto\t'Docker Engine where one answers, else processes'
 docker\t'Containers of the Docker Engine'
@@ -61,7 +61,7 @@ json\t'One JSON object per line'"
 complete -c swarmd -n "__fish_swarmd_using_subcommand join" -l log-level -d 'Log level: error, warn, info, debug, trace, or a filter such as `info,raft=debug`' -r
 complete -c swarmd -n "__fish_swarmd_using_subcommand join" -l state-dir -d 'Directory of everything the node keeps' -r -F
 complete -c swarmd -n "__fish_swarmd_using_subcommand join" -l listen-addr -d 'Address the manager listens on, IP:PORT [default: 0.0.0.0:2377]' -r
-complete -c swarmd -n "__fish_swarmd_using_subcommand join" -l advertise-addr -d 'Address at which others reach the manager, HOST[:PORT] [default: this machine\'s own]' -r
+complete -c swarmd -n "__fish_swarmd_using_subcommand join" -l advertise-addr -d 'Address at which others reach the manager, HOST[:PORT] [default: as given before, else this machine\'s own]' -r
 complete -c swarmd -n "__fish_swarmd_using_subcommand join" -l control-socket -d 'Unix socket for swarmctl' -r -F
 complete -c swarmd -n "__fish_swarmd_using_subcommand join" -l executor -d 'What runs tasks: Docker Engine, processes of this machine, or pretence for tests. `auto` chooses when the node founds or joins, and stays with it' -r -f -a "auto\t'Docker Engine where one answers, else processes'
 docker\t'Containers of the Docker Engine'
@@ -82,7 +82,7 @@ json\t'One JSON object per line'"
 complete -c swarmd -n "__fish_swarmd_using_subcommand run" -l log-level -d 'Log level: error, warn, info, debug, trace, or a filter such as `info,raft=debug`' -r
 complete -c swarmd -n "__fish_swarmd_using_subcommand run" -l state-dir -d 'Directory of everything the node keeps' -r -F
 complete -c swarmd -n "__fish_swarmd_using_subcommand run" -l listen-addr -d 'Address the manager listens on, IP:PORT [default: 0.0.0.0:2377]' -r
-complete -c swarmd -n "__fish_swarmd_using_subcommand run" -l advertise-addr -d 'Address at which others reach the manager, HOST[:PORT] [default: this machine\'s own]' -r
+complete -c swarmd -n "__fish_swarmd_using_subcommand run" -l advertise-addr -d 'Address at which others reach the manager, HOST[:PORT] [default: as given before, else this machine\'s own]' -r
 complete -c swarmd -n "__fish_swarmd_using_subcommand run" -l control-socket -d 'Unix socket for swarmctl' -r -F
 complete -c swarmd -n "__fish_swarmd_using_subcommand run" -l executor -d 'What runs tasks: Docker Engine, processes of this machine, or pretence for tests. `auto` chooses when the node founds or joins, and stays with it' -r -f -a "auto\t'Docker Engine where one answers, else processes'
 docker\t'Containers of the Docker Engine'

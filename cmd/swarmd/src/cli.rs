@@ -66,7 +66,8 @@ pub struct NodeArgs {
     /// Address the manager listens on, IP:PORT [default: 0.0.0.0:2377]
     #[arg(long, value_name = "IP:PORT")]
     pub listen_addr: Option<SocketAddr>,
-    /// Address at which others reach the manager, HOST[:PORT] [default: this machine's own]
+    /// Address at which others reach the manager, HOST[:PORT] [default: as given before, else this
+    /// machine's own]
     #[arg(long, value_name = "HOST[:PORT]")]
     pub advertise_addr: Option<String>,
     /// Unix socket for swarmctl

@@ -31,6 +31,7 @@ impl Bench {
 
     fn apply(&mut self, actions: Vec<Action>) {
         let tx = Transaction {
+            digest: None,
             version: self.state.version() + 1,
             at: Timestamp::from_secs(1),
             actions,

@@ -40,7 +40,7 @@ mod validate;
 pub use config::{
     COMMIT_WRITE_TICKS, Config, ELECTION_TICKS, FAREWELL_TICKS, FORGOTTEN_TICKS, HEARTBEAT_TICKS,
     Limits, LogLevel, LogSink, MEMBER_TEXT_BYTES_MAX, PROMOTE_LAG_ENTRIES_MAX, READS_WAITING_MAX,
-    TICK_MS,
+    TICK_MS, UNHEARD_TICKS,
 };
 pub use member::Consensus;
 pub use start::{ForceError, StartError, bootstrap, force_new_cluster};

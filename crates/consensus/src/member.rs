@@ -9,7 +9,7 @@ use std::sync::Arc;
 use raft::{RawNode, SnapshotStatus, StateRole};
 
 use crate::codec;
-use crate::config::{COMMIT_WRITE_TICKS, Config, FAREWELL_TICKS, FORGOTTEN_TICKS};
+use crate::config::{COMMIT_WRITE_TICKS, Config, FAREWELL_TICKS, FORGOTTEN_TICKS, UNHEARD_TICKS};
 use crate::convert;
 use crate::log::MemLog;
 use crate::logger;
@@ -232,6 +232,9 @@ impl Consensus {
 
     fn tick(&mut self) {
         self.ticks += 1;
+        if self.is_unheard() {
+            self.note_removal(Removal::Done);
+        }
         let asks = self.removal == Removal::Lingering || self.is_forgotten();
         if asks && self.ticks.is_multiple_of(FAREWELL_TICKS) {
             self.ask_to_leave();
@@ -258,6 +261,11 @@ impl Consensus {
     fn is_forgotten(&self) -> bool {
         let learns = self.membership.learners.contains(&self.config.raft_id);
         learns && self.ticks >= self.led_at + FORGOTTEN_TICKS
+    }
+
+    /// Whether this member waits in vain for the first word of those who let it in.
+    fn is_unheard(&self) -> bool {
+        self.membership.members.is_empty() && self.ticks >= self.led_at + UNHEARD_TICKS
     }
 
     /// Whether this member is the only voter and does not lead: nobody else can, so there is

@@ -9,7 +9,7 @@ use consensus::{
     Effects, Entry, EntryKind, FAREWELL_TICKS, FORGOTTEN_TICKS, ForceError, HardState, Input,
     Limits, Member, MemberChange, Message, MessageKind, MessageRefused, Payload, Persist,
     ProposalId, RaftId, ReadId, Rejected, Removal, RequestId, Restored, Role, StartError,
-    bootstrap, force_new_cluster,
+    UNHEARD_TICKS, bootstrap, force_new_cluster,
 };
 use proptest::prelude::*;
 
@@ -616,6 +616,20 @@ fn a_learner_that_was_removed_while_it_was_cut_off_learns_of_it() {
     let removed = cluster.nodes.get_mut(&3).unwrap();
     removed.consensus.handle(Input::ToldRemoved { by: id(2) });
     assert_eq!(removed.consensus.status().removal, Removal::Done);
+}
+
+#[test]
+fn a_learner_that_was_removed_before_it_heard_of_anybody_gives_up() {
+    let mut cluster = Cluster::new(2);
+    cluster.cut = vec![3];
+    cluster.add_learner(3);
+    assert_eq!(cluster.change(MemberChange::Remove(id(3))), None);
+    cluster.cut.clear();
+    let removal = |cluster: &Cluster| cluster.nodes[&3].consensus.status().removal;
+    cluster.ticks(usize::try_from(UNHEARD_TICKS / 2).unwrap());
+    assert_eq!(removal(&cluster), Removal::No);
+    cluster.ticks(usize::try_from(UNHEARD_TICKS / 2).unwrap());
+    assert_eq!(removal(&cluster), Removal::Done);
 }
 
 #[test]

@@ -1,13 +1,12 @@
 //! Why a task is where it is, as `swarmctl task explain` shows it. A pure function of the tables.
 
-use allocator::Missing;
 use calendar::LeftOut;
 use scheduler::explain as look;
 use store::State;
 use types::{Node, NodeId, SlotKey, Strategy, Task, TaskState, Timestamp};
 use wire::{api, swarm::v1 as pb};
 
-use crate::progress;
+use crate::{advice, progress};
 
 /// Earlier tasks of the slot that are listed.
 const HISTORY_MAX: usize = 5;
@@ -49,7 +48,7 @@ pub fn of(state: &State, task: &Task, examples_max: usize, now: Timestamp) -> pb
         };
         reply.nodes_total = count(seen.evaluated);
         reply.nodes_fit = count(seen.suitable);
-        reply.hints = hints(state, task, &seen);
+        reply.hints = advice::on(state, task, &seen);
         reply.strategy = seen.strategy.to_string();
         reply.priority = u32::from(seen.priority);
         reply.nearest = seen.nearest.take().map(nearest);
@@ -183,57 +182,8 @@ fn history(state: &State, task: &Task) -> Vec<pb::PastTask> {
     past.iter().take(HISTORY_MAX).map(shown).collect()
 }
 
-fn hints(view: &State, task: &Task, seen: &look::Explanation) -> Vec<String> {
-    if task.status.state == TaskState::New
-        && let Some(unmet) = allocator::unmet(view, &task.service_spec)
-    {
-        let (own, other) = (&task.service_annotations().name, unmet.service);
-        let first = match unmet.missing {
-            Missing::Service => format!("create service {other}"),
-            // The reason says what to write instead.
-            Missing::OtherMode => return Vec::new(),
-            _ => format!("look at what service {other} waits for (`swarmctl service ps {other}`)"),
-        };
-        let rm = format!("swarmctl service update --depends-on-rm {other} {own}");
-        return vec![format!("{first}, or start without it: `{rm}`")];
-    }
-    if seen.suitable > 0 {
-        return Vec::new();
-    }
-    let short = seen.exhausted.iter().map(|e| {
-        let (wanted, free) = (
-            amount(&e.resource, e.wanted),
-            amount(&e.resource, e.free_max),
-        );
-        let of = if e.resource == "memory" {
-            " of memory"
-        } else {
-            ""
-        };
-        format!("it reserves {wanted}{of}; the most that is free on one node is {free}")
-    });
-    let coming = seen.coming.iter().map(|room| {
-        let tasks = match room.ending.len() {
-            1 => "a task".to_owned(),
-            n => format!("{n} tasks"),
-        };
-        format!(
-            "{tasks} of lower priority on {} must end first, and then it is placed there",
-            room.hostname
-        )
-    });
-    let preempts = |c: &types::Cluster| c.spec.options.preemption;
-    let may_displace = !seen.exhausted.is_empty() && seen.priority > 0;
-    let off = may_displace && !view.cluster().is_some_and(|c| preempts(c));
-    let switch = off.then(|| {
-        "`swarmctl cluster update --preemption on` lets it displace tasks of lower priority"
-            .to_owned()
-    });
-    short.chain(coming).chain(switch).collect()
-}
-
 /// An amount of a resource as people write it: `0.5 CPUs`, `512MiB`, `3 gpu`.
-fn amount(resource: &str, amount: i64) -> String {
+pub(crate) fn amount(resource: &str, amount: i64) -> String {
     match resource {
         "cpu" => format!("{} CPUs", amount as f64 / 1e9),
         "memory" => memory(amount),
@@ -320,6 +270,7 @@ fn nearest(nearest: look::Nearest) -> pb::NearestNode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::tables;
 
     #[test]
     fn a_run_that_is_in_the_way_of_its_schedule_says_what_was_left_out_and_what_to_do() {
@@ -337,17 +288,7 @@ mod tests {
             ..types::Service::new(task.service_id.unwrap(), spec)
         };
         let (id, created) = (task.id, Timestamp::from_secs(61));
-        let actions = vec![
-            store::Action::Create(service.into()),
-            store::Action::Create(task.into()),
-        ];
-        let mut state = State::default();
-        let begun = store::Transaction {
-            version: 1,
-            at: created,
-            actions,
-        };
-        state.apply(&begun).unwrap();
+        let state = tables(created, [service.into(), task.into()]);
         let task = state.tasks().get(id).unwrap();
         let hints = of(&state, task, 0, Timestamp::from_secs(181)).hints;
         let left_out = "left out: 2 runs, last due 1970-01-01T00:03:00Z: this run was not over";
@@ -375,16 +316,7 @@ mod tests {
             let spec = types::ServiceSpec::clone(&held.service_spec);
             let service = types::Service::new(held.service_id.unwrap(), spec);
             let id = held.id;
-            let mut state = State::default();
-            let objects: [store::Object; 3] = [service.into(), old.into(), held.into()];
-            for (version, object) in (1..).zip(objects) {
-                let made = store::Transaction {
-                    version,
-                    at: at(100),
-                    actions: vec![store::Action::Create(object)],
-                };
-                state.apply(&made).unwrap();
-            }
+            let state = tables(at(100), [service.into(), old.into(), held.into()]);
             let said = of(&state, state.tasks().get(id).unwrap(), 0, at(now));
             (said.summary, said.not_before_ns / 1_000_000_000)
         };
@@ -401,13 +333,7 @@ mod tests {
         });
         task.status.state = TaskState::New;
         let id = task.id;
-        let mut state = State::default();
-        let made = store::Transaction {
-            version: 1,
-            at: Timestamp::from_secs(1),
-            actions: vec![store::Action::Create(task.into())],
-        };
-        state.apply(&made).unwrap();
+        let state = tables(Timestamp::from_secs(1), [task.into()]);
         let hints = of(&state, state.tasks().get(id).unwrap(), 0, Timestamp::ZERO).hints;
         let expected = "create service db, or start without it: `swarmctl service update \
                         --depends-on-rm db app`";

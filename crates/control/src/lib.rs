@@ -10,6 +10,7 @@
 //! Nothing here reads a clock, draws a random number or waits; who serves the calls does that,
 //! and commits what was drafted.
 
+mod advice;
 pub mod certificate;
 pub mod cluster;
 pub mod crud;
@@ -24,6 +25,8 @@ pub mod progress;
 pub mod rebalance;
 pub mod service;
 pub mod task;
+#[cfg(test)]
+mod testing;
 
 pub use error::ControlError;
 pub use member::Member;

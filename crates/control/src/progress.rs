@@ -310,10 +310,11 @@ pub fn reason(task: &Task) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use store::{Action, Transaction};
+    use store::Object;
     use types::{ServiceSpec, Timestamp};
 
     use super::*;
+    use crate::testing::tables;
 
     fn task(state: TaskState, desired: TaskState, err: &str) -> Task {
         let mut task = executor::testing::task("web", |_| {});
@@ -338,21 +339,13 @@ mod tests {
             ..Service::new(id, ServiceSpec::clone(&model.service_spec))
         };
         edit(&mut service);
-        let mut actions = vec![Action::Create(service.into())];
+        let mut objects: Vec<Object> = vec![service.into()];
         for (at, mut task) in tasks.into_iter().enumerate() {
             task.service_id = Some(id);
             task.status.timestamp = Timestamp::from_secs(at as u64);
-            actions.push(Action::Create(task.into()));
+            objects.push(task.into());
         }
-        let mut state = State::default();
-        let at = Timestamp::ZERO;
-        let transaction = Transaction {
-            version: 1,
-            at,
-            actions,
-        };
-        state.apply(&transaction).unwrap();
-        of(&state, id, 0)
+        of(&tables(Timestamp::ZERO, objects), id, 0)
     }
 
     /// One completion is wanted of the service, once.

@@ -112,7 +112,7 @@ pub fn edit(draft: &mut Draft, update: Update, now: Timestamp) -> Result<Arc<Ser
     let mut service = Service::clone(&old);
     service.meta.version = update.version;
     if update.rollback {
-        take_back(&mut service, now)?;
+        take_back(draft.state(), &mut service, now)?;
     } else {
         check_update(draft.state(), &old, &update.spec)?;
         warn(draft.state(), Some(old.id), &update.spec);
@@ -144,7 +144,7 @@ fn warn(state: &State, id: Option<ServiceId>, spec: &ServiceSpec) {
     }
 }
 
-fn take_back(service: &mut Service, now: Timestamp) -> Result<()> {
+fn take_back(state: &State, service: &mut Service, now: Timestamp) -> Result<()> {
     let (Some(previous), Some(version)) =
         (service.previous_spec.take(), service.previous_spec_version)
     else {
@@ -153,6 +153,14 @@ fn take_back(service: &mut Service, now: Timestamp) -> Result<()> {
             service.spec.annotations.name
         )));
     };
+    // What it refers to may have been removed, and its ports taken, since it was the present one.
+    validate::service_refs(state, Some(service.id), &previous).map_err(|e| {
+        ControlError::Precondition(format!(
+            "service {} cannot go back to its previous spec: {e}; make what it needs again, or \
+             update the service instead",
+            service.spec.annotations.name
+        ))
+    })?;
     service.previous_spec = Some(std::mem::replace(&mut service.spec, previous));
     service.previous_spec_version = Some(std::mem::replace(&mut service.spec_version, version));
     service.update_status = Some(UpdateStatus {
@@ -292,4 +300,70 @@ impl Counts {
 /// Names of the services in a list, for messages that say who is in the way.
 pub fn names<'a>(services: impl Iterator<Item = &'a Arc<Service>>) -> Vec<String> {
     services.map(|s| s.spec.annotations.name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use types::container::{ConfigReference, ConfigTarget, FileTarget};
+    use types::entropy::SeededEntropy;
+    use types::{Annotations, ConfigSpec, ContainerSpec, Runtime};
+
+    use super::*;
+    use crate::objects;
+
+    const NOW: Timestamp = Timestamp(1_000_000_000);
+
+    fn edited<T>(state: &mut State, edit: impl FnOnce(&mut Draft) -> Result<T>) -> Result<T> {
+        let mut draft = Draft::new(state, NOW);
+        let done = edit(&mut draft)?;
+        *state = draft.finish().2;
+        Ok(done)
+    }
+
+    fn web(configs: Vec<ConfigReference>) -> ServiceSpec {
+        let mut spec = ServiceSpec {
+            annotations: Annotations::named("web"),
+            ..ServiceSpec::default()
+        };
+        spec.task.runtime = Runtime::Container(Box::new(ContainerSpec {
+            image: "nginx:1".into(),
+            configs,
+            ..ContainerSpec::default()
+        }));
+        spec
+    }
+
+    #[test]
+    fn a_service_does_not_go_back_to_a_spec_whose_config_is_gone() {
+        let (mut state, mut entropy) = (State::default(), SeededEntropy::new(1));
+        let site = ConfigSpec {
+            annotations: Annotations::named("site"),
+            data: b"x".to_vec().into(),
+            ..ConfigSpec::default()
+        };
+        let site = edited(&mut state, |d| {
+            objects::create_config(d, site, &mut entropy)
+        })
+        .unwrap();
+        let old = web(vec![ConfigReference {
+            config_id: site.id,
+            config_name: "site".into(),
+            target: ConfigTarget::File(FileTarget::named("site")),
+        }]);
+        let made = edited(&mut state, |d| make(d, old, NOW, &mut entropy)).unwrap();
+        let to = |state: &State| state.services().get(made.id).unwrap().clone();
+        let bare = Update::to(&to(&state), web(Vec::new()));
+        edited(&mut state, |d| edit(d, bare, NOW)).unwrap();
+        let back = Update::back(&to(&state));
+        assert!(edit(&mut Draft::new(&state, NOW), back, NOW).is_ok());
+
+        let gone = site.id.to_string();
+        edited(&mut state, |d| objects::remove_config(d, &gone)).unwrap();
+        let before = to(&state);
+        let refused = edited(&mut state, |d| edit(d, Update::back(&before), NOW));
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("config not found: site"), "{refused}");
+        assert!(refused.contains("update the service instead"), "{refused}");
+        assert_eq!(to(&state), before, "nothing is half-done");
+    }
 }

@@ -24,28 +24,53 @@ pub struct Position {
 pub struct Replication {
     leaders: BTreeMap<u64, RaftId>,
     votes: BTreeMap<(RaftId, u64), RaftId>,
-    /// Term and hash of every entry that was applied anywhere.
-    history: BTreeMap<u64, (u64, u64)>,
+    /// Every entry that was applied anywhere.
+    history: BTreeMap<u64, Fact>,
     positions: BTreeMap<RaftId, Position>,
 }
 
+/// A committed entry.
+#[derive(Debug, Clone, Copy)]
+struct Fact {
+    /// The term it was proposed in.
+    term: u64,
+    /// Hash of its content.
+    hash: u64,
+    /// The term of the first member that applied it: it was committed in this term or before. It
+    /// may be long after the term it was proposed in, by a later leader that has the entry.
+    known_in: u64,
+}
+
 impl Replication {
-    /// R3: a member applied an entry, of which `hash` is the content.
+    /// R3: a member, which is in this term now, applied an entry, of which `hash` is the content.
     ///
     /// # Errors
     /// If another member applied another one at the same index.
-    pub fn applied(&mut self, id: RaftId, (index, term): (u64, u64), hash: u64) -> Verdict {
-        let known = *self.history.entry(index).or_insert((term, hash));
+    pub fn applied(
+        &mut self,
+        (id, known_in): (RaftId, u64),
+        (index, term): (u64, u64),
+        hash: u64,
+    ) -> Verdict {
+        let fact = Fact {
+            term,
+            hash,
+            known_in,
+        };
+        let known = *self.history.entry(index).or_insert(fact);
         must!(
-            known == (term, hash),
+            (known.term, known.hash) == (term, hash),
             "R3",
             "member {id} applied another entry of term {term} at {index} than others, of term {}",
-            known.0
+            known.term
         );
         Ok(())
     }
 
-    /// R2, R3, R9: a member leads a term, with this last entry.
+    /// R2, R3, R9: a member leads a term, with this last entry. It has what was committed in
+    /// earlier terms. One that was paused may find the votes for an old term only when a later
+    /// leader has committed what it lacks: it cannot commit anything, and gives way to the first
+    /// who tells it of the later term.
     ///
     /// # Errors
     /// If another one does, it was removed, or it lacks what is committed.
@@ -63,7 +88,8 @@ impl Replication {
         );
         let removed = membership.removed.contains(&id);
         must!(!removed, "R9", "member {id} leads after its removal");
-        let earlier = self.history.iter().rev().find(|(_, (t, _))| *t < term);
+        let mut history = self.history.iter().rev();
+        let earlier = history.find(|(_, fact)| fact.known_in < term);
         let committed = earlier.map_or(0, |(index, _)| *index);
         must!(
             last >= committed,
@@ -155,6 +181,32 @@ impl Replication {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn lead(members: &mut Replication, id: u64, term: u64, last: u64) -> Verdict {
+        let id = RaftId::new(id).unwrap();
+        members.leads(id, (term, last), &Membership::default())
+    }
+
+    #[test]
+    fn a_leader_that_lacks_what_was_committed_before_its_term_is_seen() {
+        let mut members = Replication::default();
+        let first = RaftId::new(1).unwrap();
+        members.applied((first, 2), (7, 2), 0).unwrap();
+        lead(&mut members, 2, 3, 7).unwrap();
+        let seen = lead(&mut members, 3, 4, 6).unwrap_err();
+        assert_eq!(seen.rule, "R3", "{seen}");
+    }
+
+    #[test]
+    fn a_leader_of_an_old_term_need_not_have_what_a_later_one_committed() {
+        let mut members = Replication::default();
+        let later = RaftId::new(1).unwrap();
+        lead(&mut members, 1, 5, 7).unwrap();
+        members.applied((later, 5), (7, 3), 0).unwrap();
+        lead(&mut members, 2, 4, 6).unwrap();
+        let seen = lead(&mut members, 3, 6, 6).unwrap_err();
+        assert_eq!(seen.rule, "R3", "{seen}");
+    }
 
     #[test]
     fn a_member_that_leads_after_its_removal_is_seen() {

@@ -241,16 +241,18 @@ fn in_its_turn(checker: &Checker, after: &State, service: &Service, task: &Task)
 
 /// Whether a task that is born takes over from one of another version that was meant to run: a
 /// step of an update. What fills a slot that was given up before is none: parallelism bounds what
-/// an update takes away, and nothing is taken there.
+/// an update takes away, and nothing is taken there. Nor is what takes over from one that runs the
+/// same and is moved, from a drained node say: an update may have put another beside that one, and
+/// a rollback made it the current one again.
 pub(crate) fn is_step(checker: &Checker, before: &State, task: &Task) -> bool {
     let Some(service) = task.service_id else {
         return false;
     };
     let slot = records(before, service, SlotKey::of(task));
+    let other = |t: &Task| runs_another(&t.service_spec, &task.service_spec);
     let last = slot.iter().max_by_key(|t| checker.born.get(&t.id));
-    last.is_some_and(|t| {
-        t.desired_state <= TaskState::Running && runs_another(&t.service_spec, &task.service_spec)
-    })
+    let takes_over = last.is_some_and(|t| t.desired_state <= TaskState::Running && other(t));
+    takes_over && !slot.iter().any(|t| t.is_runnable() && !other(t))
 }
 
 /// Whether two specs run something different, wherever they put it and however often. Where only
@@ -282,3 +284,6 @@ pub(crate) fn describe(slot: &[&Arc<Task>]) -> String {
     };
     slot.iter().map(one).collect()
 }
+
+#[cfg(test)]
+mod tests;

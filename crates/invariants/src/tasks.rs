@@ -192,3 +192,71 @@ fn capacity(after: &State, node: &Node) -> Verdict {
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use store::{Action, Transaction};
+    use types::node::NodeDescription;
+    use types::{NodeId, NodeSpec, Resources, ServiceSpec, TaskId, Timestamp};
+
+    use super::*;
+
+    const GPU: GenericResource = GenericResource::Discrete {
+        kind: String::new(),
+        value: 1,
+    };
+
+    fn cpus(nano_cpus: i64) -> Resources {
+        Resources {
+            nano_cpus,
+            ..Resources::default()
+        }
+    }
+
+    /// Tasks that reserve half a processor each, and hold a unit, on a node with one processor.
+    fn tasks_on_a_node(units: &[GenericResource]) -> Verdict {
+        let mut node = Node::new(NodeId::MAX, NodeSpec::default());
+        node.description = Some(Arc::new(NodeDescription {
+            resources: cpus(1_000_000_000),
+            ..NodeDescription::default()
+        }));
+        let mut spec = ServiceSpec::default();
+        spec.task.resources.reservations = Some(cpus(500_000_000));
+        let spec = Arc::new(spec);
+        let tasks = (1..).zip(units).map(|(n, unit)| {
+            let mut task = Task::new(TaskId::from_u128(n).unwrap(), spec.clone());
+            task.node_id = Some(node.id);
+            task.status.state = TaskState::Running;
+            task.assigned_generic_resources = vec![unit.clone()];
+            Action::Create(task.into())
+        });
+        let mut state = State::default();
+        let placed = Transaction {
+            version: 1,
+            at: Timestamp::ZERO,
+            actions: tasks.collect(),
+            digest: None,
+        };
+        state.apply(&placed).unwrap();
+        capacity(&state, &node)
+    }
+
+    #[test]
+    fn what_tasks_on_a_node_reserve_beyond_what_it_has_is_seen() {
+        assert_eq!(tasks_on_a_node(&[GPU, GPU]), Ok(()));
+        assert_eq!(tasks_on_a_node(&[GPU, GPU, GPU]).unwrap_err().rule, "O4");
+    }
+
+    #[test]
+    fn a_named_unit_that_two_tasks_hold_is_seen() {
+        let unit = |value: &str| GenericResource::Named {
+            kind: "gpu".into(),
+            value: value.into(),
+        };
+        assert_eq!(tasks_on_a_node(&[unit("a"), unit("b")]), Ok(()));
+        let twice = tasks_on_a_node(&[unit("a"), unit("a")]);
+        assert_eq!(twice.unwrap_err().rule, "O4");
+    }
+}

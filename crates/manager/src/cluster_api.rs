@@ -230,6 +230,7 @@ impl pb::cluster_server::Cluster for ClusterApi {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             has_quorum: has_quorum(&members, self.node_id),
             counts: Some(counts(&state)),
+            tables_differ_since: self.ledger.differ_since().unwrap_or_default(),
             ..Default::default()
         }))
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use consensus::{Membership, RaftId, Role};
+use replica::net::Addresses;
 use replica::{Handle, ProposeError, Status, Threads};
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -17,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use types::NodeId;
 
+use crate::addresses;
 use crate::dispatch::{DispatchApi, Managers};
 use crate::ledger::{Ledger, Proposal, Reign};
 use crate::logs::LogBroker;
@@ -55,6 +57,10 @@ pub struct Leader {
     pub threads: Threads,
     /// This node.
     pub own: NodeId,
+    /// Where others reach this manager.
+    pub advertise_addr: String,
+    /// Members that say that they are elsewhere than the log has them.
+    pub moved: watch::Receiver<Addresses>,
     /// What the very first leader of a cluster creates.
     pub seed: Option<Seed>,
     /// Says whether this manager leads and is ready to answer.
@@ -185,6 +191,12 @@ impl Leader {
         parts.spawn(async move {
             roles::run(ledger, quorum, own).await;
             "role manager"
+        });
+        let (handle, own_addr) = (self.handle.clone(), self.advertise_addr.clone());
+        let moved = self.moved.clone();
+        parts.spawn(async move {
+            addresses::run(handle, own_addr, moved).await;
+            "addresses of managers"
         });
         let logs = self.logs.clone();
         parts.spawn(async move {

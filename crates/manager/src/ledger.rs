@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
@@ -180,6 +181,8 @@ impl Leading {
 pub struct Ledger {
     committed: ArcSwap<State>,
     committed_version: watch::Sender<u64>,
+    /// Version since which the tables differ from those that the log was made from; 0 for never.
+    differ_since: AtomicU64,
     feed: Mutex<History>,
     leading: Mutex<Option<Leading>>,
     /// The head moved, or a reign began or ended.
@@ -198,6 +201,7 @@ impl Ledger {
         Arc::new(Self {
             committed: ArcSwap::from_pointee(state),
             committed_version: watch::Sender::new(version),
+            differ_since: AtomicU64::new(0),
             feed: Mutex::new(History::new(version, HISTORY_CHANGES_MAX)),
             leading: Mutex::new(None),
             moved: Notify::new(),
@@ -529,12 +533,36 @@ impl Ledger {
             Some(done) => self.publish(Arc::new(done.state), done.commit),
             None => {
                 let mut state = State::clone(&self.state());
+                let tx = decode();
                 let commit = state
-                    .apply(&decode())
+                    .apply(&tx)
                     .unwrap_or_else(|e| panic!("a committed entry cannot be applied: {e}"));
+                self.compare(&state, &tx);
                 self.publish(Arc::new(state), Arc::new(commit));
             }
         }
+    }
+
+    /// Notes when the tables come to something else than where the transaction was made. That does
+    /// not stop the manager: the tables that are wrong may be those of the leader, and then all
+    /// others would stop.
+    fn compare(&self, state: &State, tx: &Transaction) {
+        let same = tx.digest.is_none_or(|digest| digest == state.digest());
+        if !same && self.differ_since().is_none() {
+            self.differ_since.store(tx.version, Ordering::Relaxed);
+            tracing::error!(
+                version = tx.version,
+                "the tables of this manager differ from those of the leader, one of the two is \
+                 wrong; `swarmctl cluster status` on each manager shows which: demote the odd one \
+                 and promote it again, which gives it the tables of the others"
+            );
+        }
+    }
+
+    /// Version since which the tables of this manager differ from those of whoever led; `None` as
+    /// long as they do not.
+    pub fn differ_since(&self) -> Option<u64> {
+        Some(self.differ_since.load(Ordering::Relaxed)).filter(|version| *version > 0)
     }
 
     fn publish(&self, state: Arc<State>, commit: Arc<Commit>) {
@@ -551,6 +579,7 @@ impl Ledger {
     pub fn restore(&self, state: State) {
         let version = state.version();
         *lock(&self.feed) = History::new(version, HISTORY_CHANGES_MAX);
+        self.differ_since.store(0, Ordering::Relaxed);
         self.committed.store(Arc::new(state));
         self.committed_version.send_replace(version);
     }

@@ -11,6 +11,7 @@
 //! - [`control_api`], [`dispatch`], [`ca`], [`logs`], [`watch`], [`cluster_api`], [`membership`]:
 //!   the services.
 
+mod addresses;
 pub mod ca;
 pub mod clock;
 pub mod cluster_api;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use consensus::{Member, Membership, RaftId, Removal};
-use replica::net::{Dial, DialError, GrpcPeers, Identity, RaftService};
+use replica::net::{Addresses, Dial, DialError, GrpcPeers, Identity, RaftService};
 use replica::{Config, Handle, Replica, Status, Stopped, Storage, Threads};
 use store::State;
 use tokio::sync::watch;
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::Channel;
-use transport::{Credentials, Dialer, Leader as LeaderAt};
+use transport::{Caller, Credentials, Dialer, Leader as LeaderAt};
 use types::{ClusterId, Entropy, NodeId};
 use wire::{api, swarm::v1 as pb};
 
@@ -135,6 +135,19 @@ struct Services {
     membership: MembershipApi,
     raft: RaftService,
     watch: WatchApi,
+}
+
+/// The replica, its members, and where some of them say that they are.
+type ReplicatedLog = (
+    Handle,
+    watch::Receiver<Arc<Membership>>,
+    watch::Receiver<Addresses>,
+);
+
+/// The node that the gate found in front of a call.
+fn node_of(call: &tonic::Extensions) -> Option<String> {
+    let caller = call.get::<Caller>()?;
+    Some(caller.node_id().ok()?.to_string())
 }
 
 struct MemberDial(Dialer);
@@ -258,14 +271,15 @@ impl Manager {
         let handle = start_replica(&config, id, machine, peers.clone())?;
         raft.install(handle.clone());
         let cluster = config.cluster_id.to_string();
-        let raft_service = RaftService::new(handle.clone(), &cluster, peers);
-        let log = (handle, membership);
+        let moved = peers.moved();
+        let raft_service = RaftService::new(handle.clone(), &cluster, peers, node_of);
+        let log = (handle, membership, moved);
         Ok(Self::assemble(config, log, ledger, raft, raft_service))
     }
 
     fn assemble(
         config: ManagerConfig,
-        (handle, membership): (Handle, watch::Receiver<Arc<Membership>>),
+        (handle, membership, moved): ReplicatedLog,
         ledger: Arc<Ledger>,
         quorum: Arc<dyn Quorum>,
         raft: RaftService,
@@ -296,6 +310,8 @@ impl Manager {
             stages: Arc::new(stages::make),
             threads,
             own,
+            advertise_addr: config.advertise_addr.clone(),
+            moved,
             seed,
             ready,
         };
@@ -393,6 +409,14 @@ impl Manager {
     /// The leader as far as this manager knows, and every change of it.
     pub fn leader(&self) -> watch::Receiver<LeaderAt> {
         self.leader.clone()
+    }
+
+    /// Agents are told where managers are by the leader. A manager that knows of no leader may have
+    /// missed that one moved, and dials it there from now on.
+    pub fn hear_of<'a>(&self, managers: impl Iterator<Item = (&'a String, &'a String)>) {
+        if *self.leader.borrow() == LeaderAt::Unknown {
+            managers.for_each(|(node, addr)| self.services.raft.heard(node, addr));
+        }
     }
 
     /// What the replica is doing, and every change of it.

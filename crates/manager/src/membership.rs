@@ -46,15 +46,20 @@ fn check_may_join(state: &State, id: NodeId) -> Result<(), Status> {
     Ok(())
 }
 
+/// Whether others can dial it: a host and a port.
+pub(crate) fn is_reachable(addr: &str) -> bool {
+    let port = addr.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    let port = port.and_then(|(_, port)| port.parse::<u16>().ok());
+    let nowhere = addr
+        .parse::<SocketAddr>()
+        .is_ok_and(|a| a.ip().is_unspecified());
+    port.is_some_and(|port| port != 0) && !nowhere
+}
+
 /// An address that others can dial, with the host that the call came from where none is given.
 fn reachable_addr(addr: &str, from: Option<&str>) -> Result<String, Status> {
     let addr = with_host(addr, from);
-    let port = addr.rsplit_once(':').filter(|(host, _)| !host.is_empty());
-    let port = port.and_then(|(_, port)| port.parse::<u16>().ok());
-    let named = addr
-        .parse::<SocketAddr>()
-        .is_ok_and(|a| a.ip().is_unspecified());
-    if port.is_none_or(|p| p == 0) || named {
+    if !is_reachable(&addr) {
         let text = format!(
             "addr: {addr:?} is no address at which other managers reach this one; expected \
              HOST:PORT"

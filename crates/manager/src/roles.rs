@@ -138,6 +138,7 @@ mod tests {
         let at = types::Timestamp::ZERO;
         state
             .apply(&Transaction {
+                digest: None,
                 version: 1,
                 at,
                 actions,

@@ -9,6 +9,7 @@ use agent::Peer;
 use executor::Executor;
 use serde::{Deserialize, Serialize};
 use storage::{StateDir, StateDirError};
+use types::NodeId;
 use types::node::Availability;
 
 use crate::error::NodeError;
@@ -44,7 +45,8 @@ pub struct NodeConfig {
     pub state_dir: PathBuf,
     /// Where its manager listens; `None` takes the one from before, then the default.
     pub listen_addr: Option<SocketAddr>,
-    /// Where others reach its manager; `None` takes the one from before, then a guess.
+    /// Where others reach its manager; `None` takes the one that was given before, then the
+    /// machine's own.
     pub advertise_addr: Option<String>,
     /// Unix socket of the control API.
     pub control_socket: PathBuf,
@@ -82,6 +84,8 @@ pub struct Memory {
     pub listen_addr: String,
     /// Where others reach its manager.
     pub advertise_addr: String,
+    /// Whether nobody said so: the machine's address was taken, and may be another one by now.
+    pub advertise_guessed: bool,
     /// Managers by node id, with their addresses.
     pub managers: BTreeMap<String, String>,
     /// The manager through which it joined, for the time before it is told of all of them.
@@ -129,6 +133,12 @@ impl Memory {
         }))
     }
 
+    /// Addresses of managers on other nodes.
+    pub fn others(&self, own: NodeId) -> Vec<String> {
+        let others = self.peers().filter(|peer| peer.node != Some(own));
+        others.map(|peer| peer.addr).collect()
+    }
+
     /// Remembers.
     ///
     /// # Errors
@@ -147,6 +157,8 @@ pub struct Addresses {
     pub listen: SocketAddr,
     /// Where others reach it.
     pub advertise: String,
+    /// Whether that is the machine's address because nobody said otherwise.
+    pub guessed: bool,
 }
 
 impl Addresses {
@@ -158,15 +170,20 @@ impl Addresses {
         let default = SocketAddr::from(([0, 0, 0, 0], types::defaults::LISTEN_PORT));
         let remembered = memory.listen_addr.parse().ok();
         let listen = config.listen_addr.or(remembered).unwrap_or(default);
-        let known = config
-            .advertise_addr
-            .clone()
-            .or_else(|| Some(memory.advertise_addr.clone()).filter(|a| !a.is_empty()));
-        let advertise = match known {
-            Some(addr) => with_port(&addr, listen.port())?,
-            None => guess(listen, &config.start),
-        };
-        Ok(Self { listen, advertise })
+        let given = memory.advertise_addr.as_str();
+        let given = Some(given).filter(|addr| !addr.is_empty() && !memory.advertise_guessed);
+        if let Some(addr) = config.advertise_addr.as_deref().or(given) {
+            return Ok(Self {
+                listen,
+                advertise: with_port(addr, listen.port())?,
+                guessed: false,
+            });
+        }
+        Ok(Self {
+            listen,
+            advertise: machines_own(listen, &config.start, memory),
+            guessed: true,
+        })
     }
 }
 
@@ -209,21 +226,31 @@ fn with_port(addr: &str, port: u16) -> Result<String, NodeError> {
     }
 }
 
-/// The address that packets towards the others leave from; loopback on a machine without routes.
-fn guess(listen: SocketAddr, start: &Start) -> String {
+/// The address that packets towards the others leave from. A machine without routes has the
+/// address that it had before, or loopback.
+fn machines_own(listen: SocketAddr, start: &Start, memory: &Memory) -> String {
     if !listen.ip().is_unspecified() {
         return listen.to_string();
     }
+    // Names would have to be looked up, perhaps before the network is there.
+    let is_other =
+        |addr: &&String| **addr != memory.advertise_addr && addr.parse::<SocketAddr>().is_ok();
+    let mut other = memory.managers.values().filter(is_other);
     let towards = match start {
         Start::Join { addr, .. } => addr.as_str(),
-        _ => SOMEWHERE_ELSE,
+        _ => other.next().map_or(SOMEWHERE_ELSE, String::as_str),
     };
     let local = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
         socket.connect(towards)?;
         socket.local_addr()
     });
-    let ip = local.map_or_else(|_| std::net::Ipv4Addr::LOCALHOST.into(), |a| a.ip());
-    SocketAddr::new(ip, listen.port()).to_string()
+    match local {
+        Ok(local) => SocketAddr::new(local.ip(), listen.port()).to_string(),
+        Err(_) if memory.advertise_addr.is_empty() => {
+            SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, listen.port())).to_string()
+        }
+        Err(_) => memory.advertise_addr.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -243,6 +270,24 @@ mod tests {
     #[test]
     fn a_specified_listen_address_is_advertised() {
         let listen = "127.0.0.3:2377".parse().unwrap();
-        assert_eq!(guess(listen, &Start::Init), "127.0.0.3:2377");
+        let own = machines_own(listen, &Start::Init, &Memory::default());
+        assert_eq!(own, "127.0.0.3:2377");
+    }
+
+    #[test]
+    fn the_machines_address_is_taken_anew_unless_somebody_gave_one() {
+        let again = Start::Run {
+            force_new_cluster: false,
+        };
+        let everywhere = "0.0.0.0:2377".parse().unwrap();
+        let memory = |other: &str| Memory {
+            advertise_addr: "192.0.2.7:2377".into(),
+            managers: [("n2".to_owned(), other.to_owned())].into(),
+            ..Memory::default()
+        };
+        let now = machines_own(everywhere, &again, &memory("127.0.0.9:2377"));
+        assert_eq!(now, "127.0.0.1:2377");
+        let without_route = machines_own(everywhere, &again, &memory("[fd00::9]:2377"));
+        assert_eq!(without_route, "192.0.2.7:2377");
     }
 }

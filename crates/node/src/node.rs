@@ -148,11 +148,13 @@ async fn resume(
     };
     // The files may have been taken from another node's directory.
     dir.bind_cluster(&credentials.identity.cluster_id.to_string())?;
-    let mut managers: Vec<_> = memory.peers().collect();
+    let own = credentials.identity.node_id;
     if credentials.identity.role == NodeRole::Manager && !force {
-        let others = managers.iter().map(|peer| peer.addr.clone());
-        let others = others.filter(|addr| *addr != addresses.advertise);
-        skew::check_manager(others.collect()).await?;
+        skew::check_manager(memory.others(own)).await?;
+    }
+    let mut managers: Vec<_> = memory.peers().collect();
+    if let Some(known) = managers.iter_mut().find(|peer| peer.node == Some(own)) {
+        known.addr.clone_from(&addresses.advertise);
     }
     if managers.is_empty() {
         managers.push(peer(&addresses.advertise));
@@ -220,6 +222,7 @@ impl Node {
         }
         memory.listen_addr = addresses.listen.to_string();
         memory.advertise_addr.clone_from(&addresses.advertise);
+        memory.advertise_guessed = addresses.guessed;
         memory.runner.clone_from(&config.runner);
         memory.store(&dir)?;
         let credentials = Credentials::new(beginning.credentials)?;

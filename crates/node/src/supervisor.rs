@@ -221,6 +221,9 @@ impl Supervisor {
             // A session means that the cluster's tables hold this node, and with it the root's key.
             found::finish(&self.dir)?;
             self.remember(facts)?;
+            if let Some(managing) = &self.managing {
+                managing.manager.hear_of(self.memory.managers.iter());
+            }
             self.trust(facts)?;
         }
         if self.renewal_is_due(facts) {
@@ -275,9 +278,7 @@ impl Supervisor {
     }
 
     fn other_managers(&self) -> Vec<String> {
-        let own = &self.addresses.advertise;
-        let known = self.memory.peers().map(|peer| peer.addr);
-        known.filter(|addr| addr != own).collect()
+        self.memory.others(self.credentials.identity().node_id)
     }
 
     /// Other managers first: this node's own may be what is wrong.

@@ -91,8 +91,10 @@ impl<'a, 'g> SlotStep<'a, 'g> {
         self.create_as(spec_version, if due { goal } else { TaskState::Ready });
     }
 
-    /// A new task that starts at once, whatever else runs in the slot.
-    pub(crate) fn create_beside(&mut self, spec_version: u64) {
+    /// A new task that starts at once, beside one of the slot that goes on. Should that one end by
+    /// itself meanwhile, it is for its restart policy to say what follows.
+    pub(crate) fn create_beside(&mut self, old: &Task, spec_version: u64) {
+        self.guard(old);
         self.create_as(spec_version, self.ground.goal());
     }
 

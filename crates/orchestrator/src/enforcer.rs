@@ -20,6 +20,7 @@ use types::{
 
 use crate::budget::{Budget, guarded_nodes, guarded_tasks};
 use crate::fit;
+use crate::ground::Ground;
 use crate::slot::age;
 
 /// Watches over tasks that have a node.
@@ -77,7 +78,7 @@ impl Enforcer {
         for id in std::mem::take(&mut self.services) {
             let service = view.services().get(id);
             self.dirty
-                .extend(service.into_iter().flat_map(|s| outgrown(view, s)));
+                .extend(service.into_iter().flat_map(|s| outgrown(view, s, now)));
         }
         let mut budget = Budget::new();
         while !budget.is_spent()
@@ -121,17 +122,23 @@ fn demanding(view: &State) -> BTreeSet<NodeId> {
     found
 }
 
-/// Nodes that no longer satisfy the constraints of a service that has tasks of its present spec
-/// there. Tasks of other specs are left to its update.
-fn outgrown<'a>(view: &'a State, service: &'a Service) -> impl Iterator<Item = NodeId> + 'a {
+/// Nodes that no longer satisfy the constraints of a service that has tasks there which are as its
+/// present spec asks for, whichever version they were made from. What is not is left to its update.
+fn outgrown<'a>(
+    view: &'a State,
+    service: &'a Arc<Service>,
+    now: Timestamp,
+) -> impl Iterator<Item = NodeId> + 'a {
     let spec = &service.spec.task;
     let asks = spec
         .placement
         .as_ref()
         .is_some_and(|p| !p.constraints.is_empty());
-    let tasks = asks.then(|| view.tasks().of_service(service.id));
-    let present = |t: &&Arc<Task>| t.is_active() && t.spec_version == Some(service.spec_version);
-    let nodes = tasks.into_iter().flatten().filter(present);
+    let tasks = || view.tasks().of_service(service.id).filter(move |_| asks);
+    let mut ground = Ground::new(view, service, now);
+    ground.learn(tasks());
+    let present = move |t: &&Arc<Task>| t.is_active() && !ground.is_outdated(t);
+    let nodes = tasks().filter(present);
     let nodes = nodes.filter_map(|t| view.nodes().get(t.node_id?));
     nodes
         .filter(|n| !fit::constraints_hold(n, spec))

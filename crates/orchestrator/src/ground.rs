@@ -159,6 +159,12 @@ impl<'a> Ground<'a> {
         status.map_or(UpdateState::Unknown, |s| s.state)
     }
 
+    /// Whether an update stands still until somebody asks for another.
+    pub(crate) fn is_paused(&self) -> bool {
+        let state = self.update_state();
+        matches!(state, UpdateState::Paused | UpdateState::RollbackPaused)
+    }
+
     /// The policy by which tasks are replaced now.
     pub(crate) fn update_config(&self) -> UpdateConfig {
         let spec = &self.service.spec;

@@ -24,6 +24,7 @@ mod freshness;
 mod ground;
 mod ledger;
 mod mode;
+mod needs;
 mod orchestrator;
 mod reaper;
 mod rebalance;

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use scheduler::Failures;
 use scheduler::rebalance::{self as planner, Move, Scope};
 use store::{Action, Change, Object, Plan, State, Step};
 use types::defaults::UPDATE_MONITOR;
@@ -39,6 +40,8 @@ pub struct Rebalancer {
     wake_at: Option<Timestamp>,
     /// Services that the last look was about; `None` is all.
     watched: Option<BTreeSet<ServiceId>>,
+    /// What the scheduler knows of nodes where tasks keep failing.
+    failures: Failures,
 }
 
 /// What there is to level.
@@ -59,15 +62,17 @@ struct Room {
 
 impl Rebalancer {
     /// A stage that has everything to look at.
-    pub fn new(_view: &State, _now: Timestamp) -> Self {
+    pub fn new(view: &State, now: Timestamp) -> Self {
         Self {
             stale: true,
+            failures: Failures::new(view, now),
             ..Self::default()
         }
     }
 
     /// Notes whether to look again.
     pub fn observe(&mut self, change: &Change) {
+        self.failures.observe(change);
         let watched = |id| self.watched.as_ref().is_none_or(|all| all.contains(&id));
         self.stale |= match change {
             Change::Cluster(_) | Change::Service(_) => true,
@@ -107,9 +112,11 @@ impl Rebalancer {
             return;
         }
         self.looked_at = now;
+        self.failures.expire(now);
         let mut look = Look {
             view,
             now,
+            failures: &self.failures,
             entropy,
             rooms: BTreeMap::new(),
             wake_at: None,
@@ -125,7 +132,7 @@ impl Rebalancer {
             overall: false,
             moves_max: AUTO_MOVES_MAX,
         };
-        for found in &planner::plan(view, &scope, now).moves {
+        for found in &planner::plan_knowing(view, &scope, &self.failures).moves {
             plan.steps.extend(look.make(found));
         }
         self.wake_at = look.wake_at;
@@ -136,6 +143,7 @@ impl Rebalancer {
 struct Look<'a> {
     view: &'a State,
     now: Timestamp,
+    failures: &'a Failures,
     entropy: &'a mut dyn Entropy,
     rooms: BTreeMap<ServiceId, Room>,
     wake_at: Option<Timestamp>,
@@ -144,7 +152,7 @@ struct Look<'a> {
 impl Look<'_> {
     /// Makes the moves of a request that may be made now, and counts them; or ends it.
     fn go_on(&mut self, cluster: &Cluster, request: Rebalancing) -> Option<Step> {
-        let outlook = planner::plan(self.view, &scope_of(&request), self.now);
+        let outlook = planner::plan_knowing(self.view, &scope_of(&request), self.failures);
         let mut step = Step::default();
         let mut made = 0;
         for found in &outlook.moves {

@@ -13,6 +13,7 @@ use types::{Entropy, Task, TaskState, Timestamp};
 use crate::act::SlotStep;
 use crate::ground::{Ground, Standing};
 use crate::mode::Want;
+use crate::needs;
 use crate::restart::{Candidate, delay, may_restart, start_at};
 use crate::schedule;
 use crate::slot::{Slot, age, ended_by_itself, reached_at};
@@ -222,9 +223,13 @@ impl Settler<'_, '_> {
         let version = self.version_after(task);
         if !self.ground.starts_first() || task.status.state != TaskState::Running {
             self.stop_all(gone);
-            self.step.stop(task);
-            return self.step.create(version);
+            return self.follow(task, version);
         }
+        let present = || self.ground.is_paused().then_some(self.present());
+        let Some(version) = version.or_else(present) else {
+            // It goes on until the update, which is under way, comes to its slot.
+            return self.stop_all(gone);
+        };
         let tried = |t: &&Arc<Task>| {
             t.id != task.id && t.meta.created_at >= task.meta.created_at && ended_by_itself(t)
         };
@@ -235,7 +240,7 @@ impl Settler<'_, '_> {
             }
             _ => {
                 self.stop_all(gone);
-                self.step.create_beside(version);
+                self.step.create_beside(task, version);
             }
         }
     }
@@ -269,8 +274,16 @@ impl Settler<'_, '_> {
         if held && due > self.ground.now {
             return self.wake(due);
         }
-        self.step.stop(last);
-        self.step.create(self.version_after(last));
+        self.follow(last, self.version_after(last));
+    }
+
+    /// Stops a task for good and makes the next one. Without a version to make it from, the slot is
+    /// given up, to be filled with the present spec like any empty one.
+    fn follow(&mut self, task: &Task, version: Option<u64>) {
+        self.step.stop(task);
+        if let Some(version) = version {
+            self.step.create(version);
+        }
     }
 
     /// A replacement that was to start beside an outdated task ended: it is tried again after
@@ -286,20 +299,29 @@ impl Settler<'_, '_> {
         if !beside || self.ground.is_outdated(last) || !may_restart(last, self.slot) {
             return self.step.stop(last);
         }
-        let version = self.ground.service.spec_version;
+        let version = self.present();
         let due = self.retry_at(last, version);
         if due > self.ground.now {
             return self.wake(due);
         }
         self.step.stop(last);
-        self.step.create_beside(version);
+        self.step.create_beside(outdated, version);
     }
 
     /// The version to make a replacement from. An outdated task is replaced by its like: only
-    /// the update, in its turn, moves a slot to the new spec.
-    fn version_after(&self, task: &Task) -> u64 {
+    /// the update, in its turn, moves a slot to the new spec. `None` if its like could never start,
+    /// because what it needs was removed.
+    fn version_after(&self, task: &Task) -> Option<u64> {
         let own = task.spec_version.filter(|_| self.ground.is_outdated(task));
-        own.unwrap_or(self.ground.service.spec_version)
+        match own {
+            Some(_) if needs::removed(self.ground.view, &task.service_spec).is_some() => None,
+            Some(own) => Some(own),
+            None => Some(self.present()),
+        }
+    }
+
+    fn present(&self) -> u64 {
+        self.ground.service.spec_version
     }
 
     fn wake(&mut self, at: Timestamp) {

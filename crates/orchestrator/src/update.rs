@@ -15,6 +15,7 @@ use types::{Entropy, Service, SlotKey, Task, TaskId, TaskState, Timestamp};
 use crate::act::SlotStep;
 use crate::ground::Ground;
 use crate::ledger::Ledger;
+use crate::needs;
 use crate::schedule;
 use crate::slot::Slot;
 
@@ -198,9 +199,15 @@ fn fail(ground: &Ground<'_>, action: FailureAction, reason: &str) -> Turn {
     let mut service = Service::clone(ground.service);
     let back = ground.update_state() == UpdateState::RollbackStarted;
     let previous = service.previous_spec.clone();
+    let spec = previous.as_ref();
+    let removed = spec.and_then(|spec| needs::removed(ground.view, spec));
     let mut status = service.update_status.clone().unwrap_or_default();
-    match (back, action, previous) {
-        (false, FailureAction::Rollback, Some(spec)) => {
+    match (back, action, previous, removed) {
+        (false, FailureAction::Rollback, Some(_), Some(why)) => {
+            status.state = UpdateState::Paused;
+            status.message = format!("update paused {reason}; it cannot be rolled back: {why}");
+        }
+        (false, FailureAction::Rollback, Some(spec), None) => {
             service.spec = spec;
             service.spec_version = service.previous_spec_version.unwrap_or_default();
             service.previous_spec = None;
@@ -209,7 +216,7 @@ fn fail(ground: &Ground<'_>, action: FailureAction, reason: &str) -> Turn {
             status.started_at = ground.now;
             status.message = format!("{ROLLED_BACK}{reason}");
         }
-        (false, FailureAction::Rollback, None) => {
+        (false, FailureAction::Rollback, None, _) => {
             status.state = UpdateState::Paused;
             status.message = format!("update paused {reason}; there is no previous spec to go to");
         }
@@ -275,10 +282,9 @@ pub(crate) fn replace(ground: &Ground<'_>, slot: &Slot<'_>, entropy: &mut dyn En
         }
     }
     let version = ground.service.spec_version;
-    if kept.is_some() {
-        step.create_beside(version);
-    } else {
-        step.create(version);
+    match kept {
+        Some(old) => step.create_beside(old, version),
+        None => step.create(version),
     }
     step.finish()
 }

@@ -16,8 +16,9 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint, Server};
-use tonic::{Code, Request};
+use tonic::{Code, Extensions, Request, Status};
 use wire::swarm::v1::RaftSnapshotId;
 use wire::swarm::v1::raft_transport_client::RaftTransportClient;
 
@@ -32,8 +33,29 @@ impl Dial for PlainDial {
     }
 }
 
+/// Metadata that stands for a certificate where it is not that of the member that calls.
+const NODE: &str = "test-node";
+
+#[derive(Clone)]
+struct Certified(String);
+
+fn node_of(call: &Extensions) -> Option<String> {
+    Some(call.get::<Certified>()?.0.clone())
+}
+
+/// Stands for the gate.
+fn certify(mut call: Request<()>) -> Result<Request<()>, Status> {
+    let text = |name| Some(call.metadata().get(name)?.to_str().ok()?.to_owned());
+    let member = text("swarm-raft-id").map(|id| format!("node{id}"));
+    if let Some(node) = text(NODE).or(member) {
+        call.extensions_mut().insert(Certified(node));
+    }
+    Ok(call)
+}
+
 struct Node {
     handle: Handle,
+    peers: Arc<GrpcPeers>,
     seen: Seen,
     addr: String,
     _server: oneshot::Sender<()>,
@@ -64,7 +86,8 @@ async fn start(dir: &TempDir, id: u64, addr: Option<&str>, bootstrap: bool) -> N
         Replica::start(config, machine, storage, peers.clone())
     };
     let handle = handle.unwrap();
-    let service = RaftService::new(handle.clone(), CLUSTER, peers).into_server();
+    let service = RaftService::new(handle.clone(), CLUSTER, peers.clone(), node_of).into_server();
+    let service = InterceptedService::new(service, certify);
     let (stop, stopped) = oneshot::channel::<()>();
     tokio::spawn(async move {
         let incoming = TcpListenerStream::new(listener);
@@ -78,6 +101,7 @@ async fn start(dir: &TempDir, id: u64, addr: Option<&str>, bootstrap: bool) -> N
     });
     Node {
         handle,
+        peers,
         seen,
         addr,
         _server: stop,
@@ -243,4 +267,66 @@ async fn calls_of_another_cluster_to_another_member_or_of_a_removed_one_are_refu
     wait(&node.handle, |s| gone(&s.membership)).await;
     assert_eq!(call(CLUSTER, "2", "1").await.unwrap_err(), Code::NotFound);
     node.handle.shutdown(Duration::from_secs(10)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_moved_is_answered_where_it_says_before_the_log_knows() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = start(&dir, 1, None, true).await;
+    wait(&first.handle, |s| s.ready_term == Some(s.term)).await;
+    let second = start(&dir, 2, None, false).await;
+    let learner = member(2, &second.addr);
+    first.handle.add_learner(learner).await.unwrap();
+    let promoted = first
+        .handle
+        .promote_when_caught_up(raft_id(2), PATIENCE)
+        .await;
+    promoted.unwrap();
+    second.handle.shutdown(PATIENCE).await.unwrap();
+    let before = second.addr.clone();
+    drop(second);
+
+    // Neither has a quorum without the other, so the log cannot say where the second one is.
+    let second = start(&dir, 2, None, false).await;
+    assert_ne!(second.addr, before);
+    propose(&[&first, &second], b"moved".to_vec()).await;
+    let leader = leader(&[&first, &second]).await;
+    let status = leader.status_now();
+    assert_eq!(status.membership.members[&raft_id(2)].addr, before);
+    let mut moved = first.peers.moved();
+    assert_eq!(moved.borrow().get(&raft_id(2)), Some(&second.addr));
+    leader.update_addr(member(2, &second.addr)).await.unwrap();
+    let told = tokio::time::timeout(PATIENCE, moved.wait_for(|m| m.is_empty())).await;
+    told.unwrap().unwrap();
+    propose(&[&first, &second], b"recorded".to_vec()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_its_own_node_says_where_a_member_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(&dir, 1, None, true).await;
+    wait(&node.handle, |s| s.ready_term == Some(s.term)).await;
+    node.handle.add_learner(member(2, "nowhere")).await.unwrap();
+    let channel = PlainDial.dial(&node.addr).await.unwrap();
+    let call = |certified: &'static str| {
+        let mut request = Request::new(RaftSnapshotId::default());
+        let marks = [
+            ("swarm-cluster-id", CLUSTER),
+            ("swarm-raft-id", "2"),
+            ("swarm-raft-to", "1"),
+            ("swarm-raft-addr", "elsewhere:1"),
+            (NODE, certified),
+        ];
+        for (name, value) in marks {
+            request.metadata_mut().insert(name, value.parse().unwrap());
+        }
+        let mut client = RaftTransportClient::new(channel.clone());
+        async move { client.snapshot_status(request).await }
+    };
+    let moved = node.peers.moved();
+    call("node7").await.unwrap();
+    assert!(moved.borrow().is_empty());
+    call("node2").await.unwrap();
+    assert_eq!(moved.borrow()[&raft_id(2)], "elsewhere:1");
+    node.handle.shutdown(PATIENCE).await.unwrap();
 }

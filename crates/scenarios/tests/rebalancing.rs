@@ -8,6 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use scenarios::World;
 use scheduler::rebalance::{Scope, plan};
+use types::TaskState;
 
 /// A service: replicas, parallelism, start-first, levels itself.
 type Shape = (u64, u64, bool, bool);
@@ -56,6 +57,32 @@ fn is_level(world: &World, shapes: &[Shape], overall: bool) -> bool {
         moves_max: usize::MAX,
     };
     plan(&world.state, &scope, world.now).moves.is_empty()
+}
+
+#[test]
+fn tasks_are_not_moved_in_vain_to_a_node_where_they_kept_failing() {
+    let mut world = World::new();
+    command(&mut world, "nodes 2");
+    command(&mut world, "cluster history=1");
+    command(
+        &mut world,
+        "service create s0 replicas=4 parallelism=1 rebalance=auto",
+    );
+    world.run(Duration::from_secs(60)).unwrap();
+    let nodes: Vec<_> = world.state.nodes().iter().map(|n| n.id).collect();
+    for _ in 0..6 {
+        let there = world.state.tasks().on_node(nodes[0]);
+        let running = there.filter(|t| t.status.state == TaskState::Running);
+        let slot = running.map(|t| t.slot).min().unwrap();
+        command(&mut world, &format!("kill s0.{slot}"));
+        world.run(Duration::from_secs(30)).unwrap();
+    }
+    let there = world.state.tasks().on_node(nodes[0]);
+    let there = there.filter(|t| t.is_runnable()).count();
+    assert_eq!(there, 0, "the scheduler leaves the node alone");
+    let tables = world.state.version();
+    world.run(Duration::from_secs(60)).unwrap();
+    assert_eq!(world.state.version(), tables, "and so do moves");
 }
 
 proptest! {

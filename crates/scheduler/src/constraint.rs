@@ -129,6 +129,17 @@ impl Vocabulary for Key {
 }
 
 impl Constraint {
+    /// The label, with its value, that operators can give any node to make this hold; `None` if
+    /// it is about something else, or leaves open which value.
+    pub fn label_wanted(&self) -> Option<(&str, &str)> {
+        match (&self.key, self.operator, &self.value) {
+            (Key::NodeLabel(name), Operator::Equal, Value::Text(Pattern::Exact(value))) => {
+                Some((name, value))
+            }
+            _ => None,
+        }
+    }
+
     fn finds(&self, node: &Node) -> bool {
         match (&self.value, &self.key) {
             (Value::Network(network), _) => {

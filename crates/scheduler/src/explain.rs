@@ -74,6 +74,10 @@ pub struct Nearest {
     pub filter: Filter,
     /// The node and what is wrong.
     pub example: Example,
+    /// The constraint or affinity that does not hold there, as people write it.
+    pub expression: Option<String>,
+    /// The label, with its value, that would make a constraint hold there.
+    pub label: Option<(String, String)>,
 }
 
 /// A rule that nodes fail.
@@ -311,15 +315,21 @@ impl<'a> Look<'a> {
         constraints.chain(affinities).collect()
     }
 
+    /// The first hard affinity that does not hold on a node.
+    fn first_unmet_affinity(&self, node: &Node) -> Option<&affinity::Affinity> {
+        let without = Some(self.task.id);
+        let affinities = self.constraints.affinities.iter().flatten();
+        let mut hard = affinities.filter(|a| !a.is_soft());
+        hard.find(|a| !a.holds(a.finds(self.view, node, without)))
+    }
+
     /// What is wrong with a node on which a hard affinity does not hold.
     fn unmet_affinity(&self, node: &Node) -> Option<String> {
-        let Some(affinities) = &self.constraints.affinities else {
+        if self.constraints.affinities.is_none() {
             let errors = self.asked.affinities.iter().map(|a| affinity::parse(a));
             return errors.filter_map(Result::err).next().map(|e| e.to_string());
-        };
-        let without = Some(self.task.id);
-        let mut hard = affinities.iter().filter(|a| !a.is_soft());
-        let unmet = hard.find(|a| !a.holds(a.finds(self.view, node, without)))?;
+        }
+        let unmet = self.first_unmet_affinity(node)?;
         let (what, source) = match unmet.key() {
             affinity::Key::Service | affinity::Key::ServiceLabel(_) => ("service", ""),
             affinity::Key::Task => ("task", ""),
@@ -385,7 +395,13 @@ impl<'a> Look<'a> {
         let closeness = (filter, share);
         if self.nearest.as_ref().is_none_or(|(c, _)| *c < closeness) {
             let example = example.clone();
-            self.nearest = Some((closeness, Nearest { filter, example }));
+            let nearest = Nearest {
+                filter,
+                example,
+                expression: None,
+                label: None,
+            };
+            self.nearest = Some((closeness, nearest));
         }
         let filtered = self.filtered.entry(filter).or_insert_with(|| Filtered {
             filter,
@@ -450,15 +466,20 @@ impl<'a> Look<'a> {
         format!("has no {}", missing.join(", "))
     }
 
+    /// The first hard constraint that does not hold for a node.
+    fn first_unmet_constraint(&self, node: &Node) -> Option<&constraint::Constraint> {
+        let constraints = self.constraints.constraints.iter().flatten();
+        let mut hard = constraints.filter(|c| !c.is_soft());
+        hard.find(|c| !constraint::matches(c, node))
+    }
+
     fn unmet_constraint(&self, node: &Node) -> String {
-        let Some(constraints) = &self.constraints.constraints else {
+        if self.constraints.constraints.is_none() {
             let errors = self.asked.constraints.iter().map(|c| constraint::parse(c));
             let error = errors.filter_map(Result::err).next();
             return error.map(|e| e.to_string()).unwrap_or_default();
-        };
-        let mut hard = constraints.iter().filter(|c| !c.is_soft());
-        let unmet = hard.find(|c| !constraint::matches(c, node));
-        let Some(unmet) = unmet else {
+        }
+        let Some(unmet) = self.first_unmet_constraint(node) else {
             return String::new();
         };
         let found = unmet.key().read(node);
@@ -474,7 +495,29 @@ impl<'a> Look<'a> {
         }
     }
 
+    /// The node that comes closest, with the expression that it does not fulfil.
+    fn nearest(&self) -> Option<Nearest> {
+        let (_, nearest) = self.nearest.as_ref()?;
+        let mut nearest = nearest.clone();
+        let node = self.view.nodes().get(nearest.example.node)?;
+        match nearest.filter {
+            Filter::Constraints => {
+                let unmet = self.first_unmet_constraint(node);
+                nearest.expression = unmet.map(ToString::to_string);
+                let label = unmet.and_then(constraint::Constraint::label_wanted);
+                nearest.label = label.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            }
+            Filter::Affinity => {
+                let unmet = self.first_unmet_affinity(node);
+                nearest.expression = unmet.map(ToString::to_string);
+            }
+            _ => {}
+        }
+        Some(nearest)
+    }
+
     fn finish(mut self) -> Explanation {
+        let nearest = self.nearest();
         self.suitable.sort_by(|(a, _), (b, _)| a.cmp(b));
         let suitable = self.suitable.len();
         self.suitable.truncate(RANKED_MAX);
@@ -492,7 +535,7 @@ impl<'a> Look<'a> {
                 .map(|(_, ranked)| ranked)
                 .collect(),
             suitable,
-            nearest: self.nearest.map(|(_, nearest)| nearest),
+            nearest,
             coming: self.coming,
             strategy: self.strategy,
             priority: self.task.service_spec.options.priority,

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use store::{Change, State};
 use types::{NodeId, ServiceId, Task, TaskState, Timestamp};
 
 /// How long a failure counts (SwarmKit's monitor period).
@@ -21,15 +22,38 @@ const FAILURES_MAX: usize = 100_000;
 /// A service's spec version.
 pub(crate) type SpecKey = (Option<ServiceId>, Option<u64>);
 
-/// Recent failures.
+/// Recent failures. They count for their time although the records of the tasks may be deleted
+/// before: whoever looks where the scheduler would put a task has to remember what it remembers.
 #[derive(Debug, Default)]
-pub(crate) struct Failures {
+pub struct Failures {
     log: BTreeMap<(Timestamp, u64), (SpecKey, NodeId)>,
     counts: BTreeMap<SpecKey, BTreeMap<NodeId, u32>>,
     recorded: u64,
 }
 
 impl Failures {
+    /// Those that the records of all tasks tell of.
+    pub fn new(view: &State, now: Timestamp) -> Self {
+        let mut failures = Self::default();
+        view.tasks().iter().for_each(|t| failures.record(t));
+        failures.expire(now);
+        failures
+    }
+
+    /// Follows a change.
+    pub fn observe(&mut self, change: &Change) {
+        if let Change::Task(diff) = change {
+            self.follow(diff.old.as_deref(), diff.new.as_deref());
+        }
+    }
+
+    /// Counts a task that has just failed.
+    pub(crate) fn follow(&mut self, old: Option<&Task>, new: Option<&Task>) {
+        if let Some(new) = new.filter(|_| !old.is_some_and(has_failed)) {
+            self.record(new);
+        }
+    }
+
     /// Counts a task that failed or was rejected; others are ignored.
     pub(crate) fn record(&mut self, task: &Task) {
         let Some(node) = task.node_id.filter(|_| has_failed(task)) else {
@@ -46,7 +70,7 @@ impl Failures {
     }
 
     /// Forgets failures that are too old at `now`.
-    pub(crate) fn expire(&mut self, now: Timestamp) {
+    pub fn expire(&mut self, now: Timestamp) {
         let oldest = now.minus(FAILURE_AGE_MAX);
         while self
             .log
@@ -97,7 +121,7 @@ pub(crate) fn spec_key(task: &Task) -> SpecKey {
 }
 
 /// Whether a task ended in a way that speaks against its node.
-pub(crate) fn has_failed(task: &Task) -> bool {
+fn has_failed(task: &Task) -> bool {
     matches!(task.status.state, TaskState::Failed | TaskState::Rejected)
 }
 

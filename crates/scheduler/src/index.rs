@@ -185,6 +185,11 @@ impl NodeIndex {
         self.write_down(place);
     }
 
+    /// What was set aside at a place is so no more: whoever waits may fit there now.
+    pub(crate) fn reopen(&mut self, place: Place) {
+        self.mark(place);
+    }
+
     /// Places where something changed since the last call.
     pub(crate) fn take_dirty(&mut self) -> Vec<Place> {
         let dirty = std::mem::take(&mut self.dirty);

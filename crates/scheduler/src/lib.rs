@@ -35,6 +35,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use failures::Failures;
 pub use filter::{FILTERS, Filter};
 pub use scheduler::{STEPS_MAX, Scheduler, TEXT_INTERVAL};
 pub use simulate::{Outcome, Simulation, simulate};

@@ -47,6 +47,8 @@ pub(crate) struct Promise {
     pub(crate) load: Load,
     /// Tasks that are displaced for it.
     pub(crate) victims: Vec<TaskId>,
+    /// Tasks whose room it counts on too and that the same plan displaces for others.
+    relied_on: Vec<TaskId>,
 }
 
 /// A task that looks for room.
@@ -94,12 +96,16 @@ impl Quest<'_> {
         }
         let mut account = entry.account.clone();
         let mut lower: Vec<&Arc<Task>> = Vec::new();
+        let mut relied_on = Vec::new();
         for task in self.view.tasks().on_node(entry.id) {
             if occupied(task).is_none() {
                 continue;
             }
-            if task.desired_state > TaskState::Complete || self.leaving.contains(&task.id) {
+            if task.desired_state > TaskState::Complete {
                 account.remove(&Load::of(task));
+            } else if self.leaving.contains(&task.id) {
+                account.remove(&Load::of(task));
+                relied_on.push(task.id);
             } else if self.may_displace(task) {
                 lower.push(task);
             }
@@ -112,6 +118,7 @@ impl Quest<'_> {
             node: entry.id,
             load: promised_load(&self.class.asked, &account, node),
             victims: victims.iter().map(|t| t.id).collect(),
+            relied_on,
         };
         Some((cost(&victims), promise))
     }
@@ -217,8 +224,8 @@ impl Promise {
     /// so was dropped.
     pub(crate) fn is_broken(&self, view: &State) -> bool {
         let wanted = |t: &Arc<Task>| t.is_runnable() && t.node_id == Some(self.node);
-        let mut victims = self.victims.iter();
-        victims.any(|id| view.tasks().get(*id).is_some_and(wanted))
+        let mut ending = self.victims.iter().chain(&self.relied_on);
+        ending.any(|id| view.tasks().get(*id).is_some_and(wanted))
     }
 
     /// Has the victims stop, all together or none, if there are any.
@@ -226,6 +233,12 @@ impl Promise {
         let victims = self.victims.iter().filter_map(|id| view.tasks().get(*id));
         let mut step = Step::default();
         step.guards.push(task_guard(urgent));
+        let node = view.nodes().get(self.node).map(|n| Guard::Node {
+            id: n.id,
+            version: n.meta.version,
+        });
+        // Should the node take no more tasks by then, they would go in vain.
+        step.guards.extend(node);
         for victim in victims {
             step.guards.push(task_guard(victim));
             let status = TaskStatus {

@@ -175,8 +175,15 @@ pub struct Outlook {
     pub more: bool,
 }
 
-/// Plans moves within a scope.
+/// Plans moves within a scope, as far as the records of tasks tell where they keep failing.
 pub fn plan(view: &State, scope: &Scope, now: Timestamp) -> Outlook {
+    plan_knowing(view, scope, &Failures::new(view, now))
+}
+
+/// The same for whoever remembers failures as the scheduler does. Those of deleted records count
+/// too: the scheduler would not put a task there, and so a move would end where it began, and be
+/// made again and again.
+pub fn plan_knowing(view: &State, scope: &Scope, failures: &Failures) -> Outlook {
     let mut outlook = Outlook::default();
     let mut services = Vec::new();
     let in_scope = |s: &Service| {
@@ -196,7 +203,7 @@ pub fn plan(view: &State, scope: &Scope, now: Timestamp) -> Outlook {
     if services.is_empty() {
         return outlook;
     }
-    let mut floor = Floor::new(view, now);
+    let mut floor = Floor::new(view, failures);
     services.iter().for_each(|s| floor.settle(s));
     let mut moves = Moves::default();
     outlook.more = floor.level_all(&services, scope, &mut moves);
@@ -246,7 +253,7 @@ type At = usize;
 /// All nodes with what their tasks take, as it will be once all is settled.
 struct Floor<'a> {
     view: &'a State,
-    now: Timestamp,
+    failures: &'a Failures,
     nodes: Vec<(&'a Arc<Node>, Account)>,
     places: BTreeMap<NodeId, At>,
     /// Tasks of each service on each node.
@@ -320,7 +327,7 @@ impl Moves {
 // === impl Floor ===
 
 impl<'a> Floor<'a> {
-    fn new(view: &'a State, now: Timestamp) -> Self {
+    fn new(view: &'a State, failures: &'a Failures) -> Self {
         let nodes = view.nodes().iter().map(|n| (n, Account::default()));
         let mut nodes: Vec<(&Arc<Node>, Account)> = nodes.collect();
         let ids = nodes.iter().enumerate();
@@ -332,7 +339,7 @@ impl<'a> Floor<'a> {
         }
         Self {
             view,
-            now,
+            failures,
             nodes,
             places,
             here: BTreeMap::new(),
@@ -402,10 +409,6 @@ impl<'a> Floor<'a> {
 
     /// The crowds of a service: one for each spec version that has tasks.
     fn crowds(&self, service: &'a Arc<Service>) -> Vec<Crowd<'a>> {
-        let mut failures = Failures::default();
-        let tasks = self.view.tasks().of_service(service.id);
-        tasks.for_each(|t| failures.record(t));
-        failures.expire(self.now);
         let mut versions: BTreeMap<Option<u64>, Vec<&Arc<Task>>> = BTreeMap::new();
         for tasks in self.slots(service.id).into_values() {
             // A slot in which one task takes over from another is left alone.
@@ -420,7 +423,7 @@ impl<'a> Floor<'a> {
             }
         }
         let crowds = versions.into_iter().filter_map(|(version, tasks)| {
-            let failed = failures.of((Some(service.id), version));
+            let failed = self.failures.of((Some(service.id), version));
             Some(Crowd::new(
                 service.id,
                 Requirements::of(tasks.first()?),

@@ -18,7 +18,7 @@ use types::{
 use crate::bonds::Bonds;
 use crate::candidates::{Search, seed_of};
 use crate::classes::{ClassId, Classes, Verdict};
-use crate::failures::{Failures, has_failed};
+use crate::failures::Failures;
 use crate::filter::{self, Counts, Filter};
 use crate::images;
 use crate::index::{NodeIndex, Place, ServiceKey, occupied};
@@ -184,11 +184,7 @@ impl Scheduler {
                 self.index.add_task(new);
             }
         }
-        if let Some(new) = new.filter(|n| has_failed(n))
-            && !old.is_some_and(has_failed)
-        {
-            self.failures.record(new);
-        }
+        self.failures.follow(old, new);
         self.queue.follow(old, new, &mut self.classes);
     }
 
@@ -413,11 +409,11 @@ impl Scheduler {
         let more = group.tasks.len() > tasks.len();
         let promised = self.take_promises(&tasks);
         let done = self.place_tasks(key, &tasks, run);
+        self.keep_promises(key, &tasks[done..], promised, run);
         if done == tasks.len() {
             run.full |= more;
             return;
         }
-        self.keep_promises(key, &tasks[done..], promised, run);
         if self.make_room(key, &tasks[done..], run) {
             self.defer(key, done, run);
         }
@@ -436,12 +432,16 @@ impl Scheduler {
             }
         }
         self.preempts = preempts;
-        let index = &self.index;
+        let index = &mut self.index;
         self.promises.retain(|id, promise| {
             let entry = index.entry(promise.place);
             let there = entry.id == promise.node && entry.node.is_some();
             let waits = run.pending(*id).is_some_and(|t| t.node_id.is_none());
-            preempts && there && waits
+            let holds = preempts && there && waits;
+            if there && !holds {
+                index.reopen(promise.place);
+            }
+            holds
         });
         for promise in self.promises.values() {
             self.index.set_aside(promise.place, &promise.load);
@@ -466,13 +466,14 @@ impl Scheduler {
         taken
     }
 
-    /// Promises again what is still to come to tasks that still wait.
+    /// Promises again what is still to come to tasks that still wait. What is not needed or will
+    /// not come is for all others again.
     fn keep_promises(
         &mut self,
         key: GroupKey,
         tasks: &[TaskId],
         promised: BTreeMap<TaskId, Promise>,
-        run: &Run,
+        run: &mut Run,
     ) {
         for (id, promise) in promised {
             let account = &self.index.entry(promise.place).account;
@@ -480,8 +481,12 @@ impl Scheduler {
             let holds = class.is_some_and(|c| c.fits(promise.place))
                 && account.leaving().tasks > 0
                 && !promise.is_broken(run.view);
-            if holds && tasks.binary_search(&id).is_ok() {
+            let waits = tasks.binary_search(&id).is_ok();
+            if holds && waits {
                 self.promise(id, promise);
+            } else {
+                self.index.reopen(promise.place);
+                run.full |= waits;
             }
         }
     }

@@ -142,6 +142,7 @@ impl World {
     /// Applies actions and shows the changes to the scheduler.
     pub(crate) fn act(&mut self, actions: impl IntoIterator<Item = Action>) {
         let tx = Transaction {
+            digest: None,
             version: self.state.version() + 1,
             at: self.now,
             actions: actions.into_iter().collect(),

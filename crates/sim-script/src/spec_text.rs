@@ -11,14 +11,19 @@ use types::service::{
 use types::task::{Placement, RestartCondition};
 use types::{Annotations, Resources, ServiceMode, ServiceSpec, Timestamp};
 
-use crate::edits::{change, config_reference, reference, roll_back};
+use crate::edits::{Edited, change, config_reference, reference, roll_back};
 use crate::rng::Rng;
 
-/// The change that a line asks for.
+/// The change that a line asks for, which may be refused as any operator's may.
 ///
 /// # Errors
 /// If the line cannot be read.
-pub fn edit(draft: &mut Draft, text: &str, now: Timestamp, rng: &mut Rng) -> Result<(), String> {
+pub fn edit(
+    draft: &mut Draft,
+    text: &str,
+    now: Timestamp,
+    rng: &mut Rng,
+) -> Result<Edited, String> {
     let mut words = text.split_whitespace();
     let name = words.next().ok_or("a service has a name")?;
     let known = draft.state().services().by_name(name).next().cloned();
@@ -33,21 +38,19 @@ pub fn edit(draft: &mut Draft, text: &str, now: Timestamp, rng: &mut Rng) -> Res
         let (key, value) = word
             .split_once('=')
             .ok_or_else(|| format!("{word}: no value"))?;
-        let done = match (key, &known) {
+        return Ok(match (key, &known) {
             ("remove", Some(s)) => control::service::remove(draft, &s.id.to_string()),
             ("rollback", Some(s)) => roll_back(draft, s, now),
             _ => {
                 set(&mut spec, key, value, draft.state())?;
                 continue;
             }
-        };
-        return done.map_err(|e| e.to_string());
+        });
     }
-    let done = match known {
+    Ok(match known {
         Some(service) => change(draft, &service, spec, now),
         None => control::service::make(draft, spec, now, rng).map(drop),
-    };
-    done.map_err(|e| e.to_string())
+    })
 }
 
 fn number(key: &str, value: &str) -> Result<u64, String> {

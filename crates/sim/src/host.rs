@@ -650,6 +650,7 @@ impl World {
             return;
         };
         process.applied = entry.index;
+        let member = (raft_id(at), process.consensus.status().term);
         let skip = process.making_snapshot && self.bug == Some(Bug::SkipApply);
         let hash = match &entry.payload {
             Payload::Normal(data) => hash_of(data),
@@ -660,7 +661,7 @@ impl World {
             }
         };
         let place = (entry.index, entry.term);
-        let verdict = self.oracle.members.applied(raft_id(at), place, hash);
+        let verdict = self.oracle.members.applied(member, place, hash);
         self.judge(verdict);
         match &entry.payload {
             Payload::Normal(data) if !skip => {
@@ -758,5 +759,13 @@ fn replay(state: &mut State, data: &Bytes, bug: Option<Bug>) -> Arc<Commit> {
         tx.actions.pop();
     }
     let commit = state.apply(&tx);
-    Arc::new(commit.unwrap_or_else(|e| panic!("R7: a committed entry cannot be applied: {e}")))
+    let commit = commit.unwrap_or_else(|e| panic!("R7: a committed entry cannot be applied: {e}"));
+    // What production tells of and goes on.
+    let same = tx.digest.is_none_or(|digest| digest == state.digest());
+    assert!(
+        same,
+        "R7: tables differ from the leader's at {}",
+        tx.version
+    );
+    Arc::new(commit)
 }

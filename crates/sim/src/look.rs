@@ -2,6 +2,7 @@
 //! (L1), and whether it then rests (L3).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use invariants::{
@@ -9,9 +10,12 @@ use invariants::{
     state_hash, updates_gave_up,
 };
 use sim_script::params::SEC;
-use types::ServiceId;
+use types::defaults::UPDATE_MONITOR;
 use types::node::IssuanceState;
+use types::options::Rebalance;
+use types::{ServiceId, Task, TaskState, Timestamp};
 
+use crate::host::{Host, index, raft_id};
 use crate::node::Stage;
 use crate::world::World;
 
@@ -30,6 +34,9 @@ const GIVES_UP: u64 = 1_300 * SEC;
 
 /// How long a cluster that came to rest must then be quiet.
 pub const QUIET: u64 = 90 * SEC;
+
+/// How long after the last move has settled the next one is made.
+const NEXT_MOVE: Duration = Duration::from_secs(10);
 
 /// Passes of the pipeline in the quiet time; there are none in a cluster at rest but those that
 /// were asked for before.
@@ -126,10 +133,11 @@ impl World {
     /// Whether everything is as desired, on paper and on the nodes.
     fn at_rest(&self) -> Verdict {
         let state = self.oracle.state();
-        if self.leader().is_none() {
+        let Some(leader) = self.leader() else {
             return Err(Violation::new("L2", "nobody leads"));
-        }
+        };
         as_desired(state)?;
+        self.is_level(self.clock(leader))?;
         self.members_settled()?;
         for (at, agent) in self.agents.iter().enumerate() {
             if agent.removed || agent.lost {
@@ -172,22 +180,47 @@ impl World {
         Ok(())
     }
 
+    /// L1: no request to level is left, and what levels itself has made its last move: the next
+    /// one follows when the task of the one before has run as long as an update would watch it. By
+    /// the leader's clock: that is never behind what it or another wrote, true time may be.
+    fn is_level(&self, now: Timestamp) -> Verdict {
+        let state = self.oracle.state();
+        let request = state.cluster().and_then(|c| c.spec.options.rebalancing);
+        if let Some(request) = request {
+            let text = format!("{} moves are still to be made", request.moves_left);
+            return Err(Violation::new("L1", text));
+        }
+        let services = state.services().iter();
+        for service in services.filter(|s| s.spec.options.rebalance == Rebalance::Auto) {
+            let config = service.spec.update.unwrap_or_default();
+            let watched = config.delay.max(config.monitor.unwrap_or(UPDATE_MONITOR));
+            let settled = |t: &Task| now >= t.status.applied_at.plus(watched).plus(NEXT_MOVE);
+            let mut tasks = state.tasks().of_service(service.id);
+            let young = |t: &&Arc<Task>| t.status.state == TaskState::Running && !settled(t);
+            if let Some(task) = tasks.find(young) {
+                let text = format!("task {} may be followed by another move", task.id);
+                return Err(Violation::new("L1", text));
+            }
+        }
+        Ok(())
+    }
+
     /// L1: the managers are those that operators want, as far as they are there.
     fn members_settled(&self) -> Verdict {
         let must = self.voters.iter().filter(|id| {
-            let host = &self.hosts[crate::host::index(**id)];
+            let host = &self.hosts[index(**id)];
             !host.lost && host.process.is_none()
         });
         if let Some(id) = must.min() {
             return Err(Violation::new("L1", format!("voter {id} does not run")));
         }
         for node in self.oracle.state().nodes().iter() {
-            if node.role != node.spec.desired_role {
+            let host = self.hosts.iter().find(|h| h.node == node.id && !h.gone);
+            if node.role != node.spec.desired_role && !host.is_some_and(|h| self.must_stay(h)) {
                 let text = format!("node {} is {:?} and is to be another", node.id, node.role);
                 return Err(Violation::new("L1", text));
             }
-            let host = self.hosts.iter().find(|h| h.node == node.id && !h.gone);
-            let votes = host.is_some_and(|h| self.voters.contains(&crate::host::raft_id(h.at)));
+            let votes = host.is_some_and(|h| self.voters.contains(&raft_id(h.at)));
             let lost = host.is_some_and(|h| h.lost)
                 || self.agents.iter().any(|a| a.node == node.id && a.lost);
             let manages = node.role == types::NodeRole::Manager;
@@ -201,6 +234,16 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Whether a manager has to stay although it is to be a worker: without it, too few of the
+    /// voters answer.
+    fn must_stay(&self, host: &Host) -> bool {
+        let id = raft_id(host.at);
+        let rest = self.voters.iter().filter(|voter| **voter != id);
+        let answers = |voter: &&consensus::RaftId| !self.hosts[index(**voter)].lost;
+        let answering = rest.clone().filter(answers).count();
+        self.voters.contains(&id) && answering < rest.count() / 2 + 1
     }
 
     /// L3: nothing happens in a cluster that has what it wants.
@@ -246,7 +289,7 @@ impl World {
         let (version, hash) = (truth.version(), state_hash(truth));
         for (at, host) in self.hosts.iter().enumerate() {
             let process = host.process.as_ref().filter(|_| !host.lost);
-            let member = self.voters.contains(&crate::host::raft_id(at));
+            let member = self.voters.contains(&raft_id(at));
             let Some(process) = process.filter(|_| member) else {
                 continue;
             };

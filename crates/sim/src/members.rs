@@ -206,6 +206,7 @@ impl World {
         if entry > self.members_index {
             self.members_index = entry;
             self.voters = members.voters.clone();
+            self.learners = members.learners.clone();
             self.mark("members changed");
             let shown: Vec<_> = members
                 .voters
@@ -270,24 +271,26 @@ impl World {
     /// comes back: one that is left can win an election. Members vote and count by the newest
     /// membership that they know to be committed, so until those that are left have heard of a
     /// change, the cluster bears only what it bore before; and none while one is under way, which
-    /// may make a voter of the one that is lost.
+    /// may make a voter of the one that is lost. So may the next one, of a learner that its leader
+    /// does not miss yet: a lost learner counts like a lost voter.
     pub(crate) fn may_lose(&self, at: usize) -> bool {
         let changes = |h: &Host| h.changes_members_after(self.members_index);
         if self.hosts[at].gone || self.hosts.iter().any(changes) {
             return false;
         }
-        if !self.voters.contains(&raft_id(at)) {
-            return true;
-        }
-        let voters = self.voters.iter().map(|id| &self.hosts[index(*id)]);
         let there = |h: &&Host| h.at != at && !h.gone && !h.lost;
-        let left: Vec<_> = voters.filter(there).collect();
+        let member = |id: &RaftId| &self.hosts[index(*id)];
+        let left: Vec<_> = self.voters.iter().map(member).filter(there).collect();
+        let learners = self.learners.iter().map(member);
+        let lost_learners = learners.filter(|h| !there(h)).count();
+        let members = self.voters.len() + lost_learners;
         let wins = |candidate: &&Host| {
             let votes = |h: &&&Host| h.newest_entry() <= candidate.disk.last();
             let votes = left.iter().filter(votes).count();
-            candidate.disk.hard_state.commit >= self.members_index && votes > self.voters.len() / 2
+            candidate.disk.hard_state.commit >= self.members_index && votes > members / 2
         };
-        left.iter().any(wins)
+        let is_member = self.voters.contains(&raft_id(at)) || self.learners.contains(&raft_id(at));
+        !is_member || left.iter().any(wins)
     }
 
     /// The state of a manager is lost. It joins again as a new member after a while.

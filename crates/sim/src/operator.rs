@@ -84,7 +84,11 @@ impl World {
         let Some(at) = self.leader() else {
             return self.mark("operator finds no leader");
         };
-        let mut rng = Rng::new(step.how);
+        // Services of a scenario are made at different moments, and their ids are drawn.
+        let mut rng = match step.act {
+            Act::Service => Rng::new(step.at),
+            _ => Rng::new(step.how),
+        };
         match step.act {
             Act::ScaleToZero => self.scale_there_and_back(at, step),
             Act::DrainAll => self.drain_there_and_back(at, step),
@@ -130,7 +134,7 @@ impl World {
             (Act::RotateSecret, _) => edits::rotate_secret(draft, rng, number, clock),
             (Act::RotateConfig, _) => edits::rotate_config(draft, rng, number, clock),
             (Act::Service, _) => match spec_text::edit(draft, &step.text, clock, rng) {
-                Ok(()) => Ok(()),
+                Ok(done) => done,
                 Err(why) => panic!("{why}"),
             },
             _ => Ok(()),
@@ -203,8 +207,9 @@ impl World {
             return;
         };
         let mut draft = Draft::new(leading.view.head(), clock);
-        if edit(&mut draft).is_err() {
+        if let Err(why) = edit(&mut draft) {
             self.mark("operator refused");
+            self.note(("m", at), 40, || format!("refuses an operator: {why}"));
         } else if !draft.is_empty() {
             self.mark("operator");
             self.write(at, draft);

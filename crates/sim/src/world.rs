@@ -139,8 +139,9 @@ pub struct World {
     pub(crate) reorder_until: u64,
     /// Until when snapshots travel slowly, and how long they take.
     pub(crate) slow_snapshots: (u64, u64),
-    /// The voters, and the entry that made them so.
+    /// The voters and the learners, and the entry that made them so.
     pub(crate) voters: BTreeSet<consensus::RaftId>,
+    pub(crate) learners: BTreeSet<consensus::RaftId>,
     pub(crate) members_index: u64,
     /// When the state of a manager was last lost.
     pub(crate) newest_loss: u64,
@@ -175,6 +176,7 @@ impl World {
             reorder_until: 0,
             slow_snapshots: (0, 0),
             voters: BTreeSet::new(),
+            learners: BTreeSet::new(),
             members_index: 0,
             newest_loss: 0,
             numbers: 0,

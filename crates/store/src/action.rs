@@ -9,6 +9,7 @@ use types::{
     TaskId, TaskState, TaskStatus, Timestamp, Volume, VolumeId,
 };
 
+use crate::digest::Digest;
 use crate::error::Kind;
 
 /// A change of the tables: all of its actions happen, in order, or none.
@@ -20,6 +21,8 @@ pub struct Transaction {
     pub at: Timestamp,
     /// What it does.
     pub actions: Vec<Action>,
+    /// Digest of the tables that it makes, where it was made; `None` if that is not known.
+    pub digest: Option<Digest>,
 }
 
 /// One step of a transaction. Whole objects for what changes rarely; small deltas for what

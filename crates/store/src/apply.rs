@@ -106,6 +106,11 @@ impl<'a> Step<'a> {
         }
     }
 
+    fn changed(&mut self, change: Change) {
+        change.count(&mut self.state.digest);
+        self.changes.push(change);
+    }
+
     fn stamp(&self) -> Meta {
         Meta {
             version: self.state.version,
@@ -145,7 +150,7 @@ impl<'a> Step<'a> {
                 created(&mut state.resources, row, stamp)?
             }
         };
-        self.changes.push(change);
+        self.changed(change);
         Ok(())
     }
 
@@ -172,7 +177,7 @@ impl<'a> Step<'a> {
             Object::Extension(row) => updated(&mut state.extensions, row, stamp)?,
             Object::Resource(row) => updated(&mut state.resources, row, stamp)?,
         };
-        self.changes.push(change);
+        self.changed(change);
         Ok(())
     }
 
@@ -201,7 +206,7 @@ impl<'a> Step<'a> {
             Key::Extension(id) => removed(&mut state.extensions, id)?,
             Key::Resource(id) => removed(&mut state.resources, id)?,
         };
-        self.changes.push(change);
+        self.changed(change);
         Ok(())
     }
 
@@ -226,7 +231,7 @@ impl<'a> Step<'a> {
         };
         self.state.count_task(&task, true);
         let task = self.state.tasks.create(task, self.stamp())?;
-        self.changes.push(Change::Task(Diff {
+        self.changed(Change::Task(Diff {
             old: None,
             new: Some(task),
         }));
@@ -300,8 +305,8 @@ impl<'a> Step<'a> {
         let mut task = Task::clone(&old);
         edit(&mut task);
         let stamp = self.stamp();
-        self.changes
-            .push(diff(self.state.tasks.replace(old, task, stamp)));
+        let replaced = self.state.tasks.replace(old, task, stamp);
+        self.changed(diff(replaced));
     }
 }
 

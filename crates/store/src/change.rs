@@ -7,6 +7,7 @@ use types::{
     Cluster, Config, Extension, Network, Node, Resource, Secret, Service, Task, Timestamp, Volume,
 };
 
+use crate::digest::Digest;
 use crate::error::Kind;
 
 /// An object before and after a transaction.
@@ -47,6 +48,16 @@ macro_rules! changes {
             pub fn kind(&self) -> Kind {
                 match self {
                     $(Self::$kind(_) => Kind::$kind,)+
+                }
+            }
+
+            /// Takes the change into account in a digest of the tables.
+            pub(crate) fn count(&self, digest: &mut Digest) {
+                match self {
+                    $(Self::$kind(diff) => {
+                        diff.old.iter().for_each(|old| digest.take(&**old));
+                        diff.new.iter().for_each(|new| digest.add(&**new));
+                    })+
                 }
             }
 

@@ -98,6 +98,7 @@ impl Image {
                 if state.$table.get(row.id).is_some() {
                     return Err(LoadError::Twice(row.id.to_string()));
                 }
+                state.digest.add(&*row);
                 state.$table.load(row);
             }};
         }

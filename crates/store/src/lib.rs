@@ -14,6 +14,7 @@
 mod action;
 mod apply;
 mod change;
+mod digest;
 mod error;
 mod image;
 mod plan;
@@ -28,6 +29,7 @@ mod tests;
 
 pub use action::{Action, Key, NewTask, Object, Transaction};
 pub use change::{Change, Commit, Diff, History, Resume};
+pub use digest::Digest;
 pub use error::{ApplyError, Kind};
 pub use image::{Image, ImageItem, LoadError};
 pub use plan::{Draft, Dropped, Guard, Plan, Step};

@@ -195,6 +195,7 @@ impl Draft {
             version,
             at: self.at,
             actions: self.actions,
+            digest: Some(self.state.digest()),
         };
         (
             tx,

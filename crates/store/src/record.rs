@@ -36,6 +36,14 @@ pub trait Record: Clone + PartialEq {
     /// Name, labels and search keys; `None` when it has none.
     fn annotations(&self) -> Option<&Annotations>;
 
+    /// The id as a number.
+    fn id_number(&self) -> u128;
+
+    /// What of the object changes by the thousand, as a number.
+    fn state_number(&self) -> u128 {
+        0
+    }
+
     /// Smallest and largest id whose text begins with a prefix, as numbers.
     fn id_from_u128(value: u128) -> Option<Self::Id>;
 }
@@ -65,6 +73,10 @@ macro_rules! record {
 
             fn annotations(&self) -> Option<&Annotations> {
                 Some(&self.$($path).+)
+            }
+
+            fn id_number(&self) -> u128 {
+                self.id.get()
             }
 
             fn id_from_u128(value: u128) -> Option<$id> {
@@ -109,6 +121,10 @@ impl Record for Node {
         Some(&self.spec.annotations)
     }
 
+    fn id_number(&self) -> u128 {
+        self.id.get()
+    }
+
     fn id_from_u128(value: u128) -> Option<NodeId> {
         NodeId::from_u128(value)
     }
@@ -138,6 +154,16 @@ impl Record for Task {
 
     fn annotations(&self) -> Option<&Annotations> {
         self.annotations.as_deref()
+    }
+
+    fn id_number(&self) -> u128 {
+        self.id.get()
+    }
+
+    /// Where it is, how far it is and how far it is to come.
+    fn state_number(&self) -> u128 {
+        let states = (self.status.state as u128) << 8 | self.desired_state as u128;
+        self.node_id.map_or(0, NodeId::get).rotate_left(16) ^ states
     }
 
     fn id_from_u128(value: u128) -> Option<TaskId> {

@@ -69,12 +69,14 @@ impl Speculative {
         at: Timestamp,
         actions: Vec<Action>,
     ) -> Result<(Transaction, Arc<Commit>), ApplyError> {
-        let tx = Transaction {
+        let mut tx = Transaction {
+            digest: None,
             version: self.head.version() + 1,
             at: self.head.next_moment(at),
             actions,
         };
         let commit = Arc::new(self.head.apply(&tx)?);
+        tx.digest = Some(self.head.digest());
         self.in_flight.push_back(Commitment {
             state: self.head.clone(),
             commit: commit.clone(),

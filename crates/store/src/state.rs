@@ -8,6 +8,7 @@ use types::{
     Service, ServiceId, ServiceSpec, Timestamp, Volume,
 };
 
+use crate::digest::Digest;
 use crate::table::Table;
 use crate::tasks::TaskTable;
 
@@ -26,6 +27,7 @@ pub struct Revision {
 pub struct State {
     pub(crate) version: u64,
     pub(crate) time: Timestamp,
+    pub(crate) digest: Digest,
     pub(crate) clusters: Table<Cluster>,
     pub(crate) nodes: Table<Node>,
     pub(crate) services: Table<Service>,
@@ -43,6 +45,11 @@ impl State {
     /// Number of the transaction that made this state; 0 before the first.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// What the tables come to, for comparison with those of another manager.
+    pub fn digest(&self) -> Digest {
+        self.digest
     }
 
     /// When the newest transaction was made. No later one is stamped earlier, whatever the clocks

@@ -33,6 +33,7 @@ impl Fixture {
     pub(crate) fn apply(&mut self, actions: Vec<Action>) -> Result<Commit, ApplyError> {
         let version = self.state.version() + 1;
         self.state.apply(&Transaction {
+            digest: None,
             version,
             at: Timestamp::from_secs(version),
             actions,
@@ -153,6 +154,7 @@ fn a_transaction_happens_whole_or_not_at_all() {
 fn a_transaction_made_from_another_version_is_refused() {
     let mut f = Fixture::new();
     let tx = Transaction {
+        digest: None,
         version: 5,
         at: Timestamp::ZERO,
         actions: Vec::new(),
@@ -477,4 +479,40 @@ fn transactions_are_stamped_in_their_order_whatever_the_clocks_say() {
             .unwrap();
         assert!(tx.at > Timestamp::from_secs(100));
     }
+}
+
+#[test]
+fn the_digest_is_that_of_what_is_there_however_it_came_about() {
+    let mut f = Fixture::new();
+    let empty = f.state.digest();
+    let service = f.create_service("web");
+    let before = f.state.digest();
+    let task = f.create_task(service, 1);
+    let made = f.state.digest();
+    f.apply(vec![Action::Allocate { task }]).unwrap();
+    let state = f.state.digest();
+    let all = [empty, before, made, state];
+    let differ = |(i, digest)| all[..i].iter().all(|other| other != digest);
+    assert!(all.iter().enumerate().all(differ), "{all:?}");
+
+    let mut image = Image::new();
+    f.state.image().for_each(|item| image.add(item).unwrap());
+    assert_eq!(image.finish(f.state.version()).digest(), state);
+    f.apply(vec![Action::Remove(Key::Task(task))]).unwrap();
+    assert_eq!(f.state.digest(), before);
+    f.apply(vec![Action::Remove(Key::Service(service))])
+        .unwrap();
+    assert_eq!(f.state.digest(), empty);
+}
+
+#[test]
+fn a_proposal_says_what_the_tables_come_to_after_it() {
+    let mut f = Fixture::new();
+    let service = f.service("web");
+    let mut view = Speculative::new(1, f.state.clone());
+    let action = Action::Create(service.into());
+    let (tx, _) = view.propose(Timestamp::from_secs(1), vec![action]).unwrap();
+    f.state.apply(&tx).unwrap();
+    assert_eq!(tx.digest, Some(f.state.digest()));
+    assert_eq!(view.head().digest(), f.state.digest());
 }

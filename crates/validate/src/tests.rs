@@ -584,6 +584,7 @@ fn subnets_hold_their_range_and_gateway() {
 fn table(actions: Vec<Action>) -> State {
     let mut state = State::default();
     let tx = Transaction {
+        digest: None,
         version: 1,
         at: Timestamp::from_secs(1),
         actions,

@@ -5,7 +5,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
-use store::{Action, NewTask, Transaction};
+use store::{Action, Digest, NewTask, Transaction};
 use types::task::TaskStatus;
 use types::{NodeId, ServiceId, TaskId, Timestamp};
 
@@ -55,6 +55,7 @@ pub fn encode_transaction(transaction: &Transaction) -> Bytes {
         version: transaction.version,
         at_ns: transaction.at.0,
         actions: runs(&transaction.actions).map(encode_run).collect(),
+        digest: transaction.digest.map(Digest::get),
     };
     let mut entry = BytesMut::with_capacity(1 + message.encoded_len());
     entry.put_u8(FORMAT);
@@ -90,6 +91,7 @@ pub fn decode_transaction(entry: &Bytes) -> Result<Transaction, LogError> {
         version: message.version,
         at: Timestamp(message.at_ns),
         actions,
+        digest: message.digest.map(Digest::from_number),
     })
 }
 

@@ -18,7 +18,7 @@ use types::{Task, TaskState, TaskStatus, Timestamp, defaults};
 
 use crate::input::{Attempt, Command, Ended, Failure, Outcome, Started};
 use crate::limits::{RETRY_PAUSE, RETRY_PAUSE_MAX};
-use crate::objects::Objects;
+use crate::objects::{Absent, Objects};
 
 /// A task of this node.
 #[derive(Debug)]
@@ -176,7 +176,11 @@ impl Machine {
             return None;
         }
         let (doing, command) = match goal {
-            Goal::Run => self.run(now, objects)?,
+            Goal::Run => match self.run(now, objects) {
+                // What can never run is stopped: something of it may be there.
+                None if self.goal() == Goal::Stop => self.stop(now),
+                next => next?,
+            },
             Goal::Stop | Goal::Remove if !self.stopped => self.stop(now),
             Goal::Remove => (Doing::Remove, Command::Remove),
             Goal::Stop => return None,
@@ -239,7 +243,8 @@ impl Machine {
         }
     }
 
-    /// The task with what it references; `None` while something is missing.
+    /// The task with what it references; `None` while something is missing. What can never have
+    /// it ends.
     fn gather(&mut self, now: Timestamp, objects: &Objects) -> Option<crate::input::Run> {
         let order = self.order.clone()?;
         if self.incomplete && self.status.state < TaskState::Ready {
@@ -247,9 +252,19 @@ impl Machine {
         }
         match objects.restrict(&order) {
             Ok(run) => Some(run),
-            Err(missing) => {
+            Err(Absent::Awaited(why)) => {
                 self.holding = true;
-                self.explain(missing, now);
+                self.explain(why, now);
+                None
+            }
+            Err(Absent::Gone(why)) => {
+                let was_started = self.status.state >= TaskState::Starting;
+                let end = if was_started {
+                    TaskState::Failed
+                } else {
+                    TaskState::Rejected
+                };
+                self.fail(end, why, now);
                 None
             }
         }

@@ -13,14 +13,27 @@ use crate::input::Run;
 pub(crate) struct Objects {
     pub(crate) secrets: BTreeMap<SecretId, Arc<Secret>>,
     pub(crate) configs: BTreeMap<ConfigId, Arc<Config>>,
+    /// A manager has said what is here: a complete set came, and nothing was missed since. Managers
+    /// send what a task needs no later than the task, and no id is used twice, so what is not here
+    /// then was removed from the cluster.
+    pub(crate) is_complete: bool,
+}
+
+/// Something that a task references is not here.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// It may still come.
+    Awaited(String),
+    /// It will never come.
+    Gone(String),
 }
 
 impl Objects {
     /// A task with what it references.
     ///
     /// # Errors
-    /// The first thing it references that has not arrived, in words.
-    pub(crate) fn restrict(&self, task: &Arc<Task>) -> Result<Run, String> {
+    /// The first thing it references that is not here, in words.
+    pub(crate) fn restrict(&self, task: &Arc<Task>) -> Result<Run, Absent> {
         let mut run = Run {
             task: task.clone(),
             secrets: Vec::new(),
@@ -29,17 +42,25 @@ impl Objects {
         if let Some(container) = task.spec().container() {
             for reference in &container.secrets {
                 let secret = self.secrets.get(&reference.secret_id);
-                let secret = secret.ok_or_else(|| missing("secret", &reference.secret_name))?;
+                let secret = secret.ok_or_else(|| self.absent("secret", &reference.secret_name))?;
                 run.secrets.push(secret.clone());
             }
             for reference in &container.configs {
                 let config = self.configs.get(&reference.config_id);
-                let config = config.ok_or_else(|| missing("config", &reference.config_name))?;
+                let config = config.ok_or_else(|| self.absent("config", &reference.config_name))?;
                 run.configs.push(config.clone());
             }
         }
         self.add_listed(task, &mut run);
         Ok(run)
+    }
+
+    fn absent(&self, kind: &str, name: &str) -> Absent {
+        if self.is_complete {
+            return Absent::Gone(format!("{kind} {name:?} was removed from the cluster"));
+        }
+        let text = format!("waiting for {kind} {name:?}, which has not arrived on this node");
+        Absent::Awaited(text)
     }
 
     /// What the spec lists by id. A runtime that needs one says so itself.
@@ -59,8 +80,4 @@ impl Objects {
             }
         }
     }
-}
-
-fn missing(kind: &str, name: &str) -> String {
-    format!("waiting for {kind} {name:?}, which has not arrived on this node")
 }

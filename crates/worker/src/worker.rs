@@ -245,6 +245,7 @@ impl Worker {
     }
 
     fn advance_all(&mut self, now: Timestamp) {
+        self.objects.is_complete = self.chain.is_some();
         while let Some(id) = self.touched.pop_first() {
             let Some(machine) = self.machines.get_mut(&id) else {
                 continue;

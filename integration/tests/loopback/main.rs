@@ -8,6 +8,7 @@ mod faults;
 mod follow;
 mod idle;
 mod leaving;
+mod moving;
 mod refusals;
 mod roles;
 mod scheduling;

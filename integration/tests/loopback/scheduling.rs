@@ -243,6 +243,36 @@ fn affinities_choose_nodes_and_explain_says_why_none_fits() -> anyhow::Result<()
     Ok(())
 }
 
+/// The commands that a text names between backticks, as words.
+fn commands(text: &str) -> Vec<Vec<String>> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    let line = |line: &str| line.split(' ').map(|w| w.replace('\'', "")).collect();
+    quoted.map(line).collect()
+}
+
+#[test]
+fn what_explain_says_can_be_done_makes_the_task_run() -> anyhow::Result<()> {
+    let mut cluster = Cluster::loopback("process")?;
+    cluster.form(1, 1)?;
+    let ssd = ["--replicas=1", "--constraint", "node.labels.disk==ssd"];
+    create(&cluster, "labelled", &ssd)?;
+    create(&cluster, "freed", &ssd)?;
+    for (service, choice) in [("freed", 1), ("labelled", 0)] {
+        let task = format!("{service}.1");
+        let json = ["task", "explain", "--format", "json", &task];
+        let hint = cluster.wait("what to do", SOON, |cluster| {
+            let said: serde_json::Value = serde_json::from_str(&cluster.ctl_ok(0, &json)?)?;
+            Ok(said["Hints"][0].as_str().map(str::to_owned))
+        })?;
+        let line = &commands(&hint)[choice];
+        let words: Vec<&str> = line[1..].iter().map(String::as_str).collect();
+        ensure!(line[0] == "swarmctl", "{hint}");
+        cluster.ctl_ok(0, &words)?;
+        cluster.wait_running(0, service, 1, SOON)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn a_service_waits_for_those_it_depends_on_and_says_so() -> anyhow::Result<()> {
     let mut cluster = Cluster::loopback("process")?;

@@ -52,7 +52,7 @@ fn text(s: &StatusResponse) -> String {
     let counts = s.counts.unwrap_or_default();
     let mut text = format!(
         "Cluster:   {}\nAnswering: {} (version {})\nLeader:    {leader}, term {}\n\
-         Quorum:    {}\nLog:       {} committed, {} applied\nDisk:      {}\n\
+         Quorum:    {}\nLog:       {} committed, {} applied\nTables:    {}\nDisk:      {}\n\
          Objects:   {} nodes, {} services, {} tasks, {} secrets, {} configs\n\n",
         s.cluster_id,
         s.node_id,
@@ -65,6 +65,7 @@ fn text(s: &StatusResponse) -> String {
         },
         s.commit_index,
         s.applied_index,
+        tables(s),
         s.disk.as_ref().map_or_else(|| "unknown".into(), disk),
         counts.nodes,
         counts.services,
@@ -122,6 +123,22 @@ fn word(name: &str, unspecified: &str) -> String {
     }
 }
 
+fn tables(s: &StatusResponse) -> String {
+    match s.tables_differ_since {
+        0 => "as the leader's".into(),
+        _ if s.leader_node_id == s.node_id => {
+            "differed from those of an earlier leader: demote and promote again whichever manager \
+             still says so"
+                .into()
+        }
+        version => format!(
+            "differ from the leader's since version {version}: demote this manager and promote it \
+             again; if all but the leader say so, hand leadership over (`swarmctl cluster \
+             transfer-leadership`) and do that with the one that led"
+        ),
+    }
+}
+
 fn disk(disk: &DiskStatus) -> String {
     let state = match disk.state() {
         State::Ok => "ok",
@@ -169,6 +186,7 @@ fn value(s: &StatusResponse) -> Value {
         "CommitIndex": s.commit_index,
         "AppliedIndex": s.applied_index,
         "FeatureLevel": s.feature_level,
+        "TablesDifferSince": Some(s.tables_differ_since).filter(|version| *version > 0),
         "Version": s.version,
         "Disk": disk,
         "Members": show::each(&s.members, member),
@@ -207,5 +225,22 @@ mod tests {
             text.contains("alpha     10.0.0.1:2377   candidate   yes         -"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn tables_that_differ_are_told_with_what_to_do() {
+        let mut status = StatusResponse {
+            node_id: "a".into(),
+            leader_node_id: "b".into(),
+            ..<_>::default()
+        };
+        assert!(text(&status).contains("Tables:    as the leader's\n"));
+        status.tables_differ_since = 9;
+        let text = text(&status);
+        assert!(
+            text.contains("since version 9: demote this manager"),
+            "{text}"
+        );
+        assert_eq!(value(&status)["TablesDifferSince"], 9);
     }
 }

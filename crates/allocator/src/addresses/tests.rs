@@ -84,6 +84,7 @@ impl Bench {
     fn apply(&mut self, action: Action) {
         self.now += 1;
         let tx = Transaction {
+            digest: None,
             version: self.state.version() + 1,
             at: Timestamp::from_secs(self.now),
             actions: vec![action],

@@ -85,11 +85,11 @@ impl Machine {
 // === impl Oracle ===
 
 impl Oracle {
-    /// R3, R6, R7: a member applied an entry and has this state now.
-    pub fn applied(&mut self, id: RaftId, entry: &Committed, machine: &Machine) {
+    /// R3, R6, R7: a member, which is in this term now, applied an entry and has this state.
+    pub fn applied(&mut self, member: (RaftId, u64), entry: &Committed, machine: &Machine) {
         let index = entry.index;
         let same = (index, entry.term);
-        upheld(self.replication.applied(id, same, machine.hash));
+        upheld(self.replication.applied(member, same, machine.hash));
         self.history.insert(index, machine.hash);
         if let Payload::Normal(data) = &entry.payload {
             let serial = serial_of(data);

@@ -509,7 +509,8 @@ impl World {
                 }
                 let machine = process.machine.clone();
                 let mine = entry.id.filter(|name| process.proposals.remove(name));
-                self.oracle.applied(id, &entry, &machine);
+                let member = (id, process.consensus.status().term);
+                self.oracle.applied(member, &entry, &machine);
                 self.note(4, id, entry.index);
                 if let (Some(name), Payload::Normal(data)) = (mine, &entry.payload) {
                     assert_eq!(serial_of(data), name.0, "a client got another one's answer");

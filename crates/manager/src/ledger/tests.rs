@@ -248,6 +248,7 @@ async fn what_was_in_flight_at_deposition_is_applied_if_it_commits_later() {
     let head = ledger.head(FIRST, 0).unwrap();
     let extension = head.state.extensions().iter().next().unwrap().clone();
     tx.replace(Transaction {
+        digest: None,
         version: 1,
         at: extension.meta.created_at,
         actions: vec![Action::Create(store::Object::Extension(extension))],
@@ -289,9 +290,43 @@ async fn a_cursor_gets_every_commit_once_and_in_order() {
 fn an_entry_that_does_not_fit_stops_the_manager() {
     let (_, ledger) = setup();
     let tx = Transaction {
+        digest: None,
         version: 7,
         at: Timestamp::ZERO,
         actions: Vec::new(),
     };
     ledger.apply(1, || tx.clone());
+}
+
+#[tokio::test]
+async fn tables_that_differ_from_the_leaders_are_told_until_they_are_replaced() {
+    let (log, ledger) = setup();
+    ledger.lead(FIRST);
+    let _proposals = ["a", "b"].map(|name| draft(&ledger, name).unwrap());
+    lock(&log.0).clear();
+    let head = ledger.head(FIRST, 0).unwrap().state;
+    let (_, follower) = setup();
+    let transaction = |version, extensions: &[usize], digest| Transaction {
+        digest: Some(digest),
+        version,
+        at: head.time(),
+        actions: extensions
+            .iter()
+            .filter_map(|n| head.extensions().iter().nth(*n))
+            .map(|e| Action::Create(store::Object::Extension(e.clone())))
+            .collect(),
+    };
+    let mut leader = State::default();
+    let first = transaction(1, &[0], store::Digest::default());
+    leader.apply(&first).unwrap();
+    follower.apply(1, || transaction(1, &[0], leader.digest()));
+    assert_eq!(follower.differ_since(), None);
+    let second = transaction(2, &[1], store::Digest::default());
+    leader.apply(&second).unwrap();
+    follower.apply(1, || transaction(2, &[], leader.digest()));
+    assert_eq!(follower.differ_since(), Some(2));
+    follower.apply(1, || transaction(3, &[], leader.digest()));
+    assert_eq!(follower.differ_since(), Some(2), "the first one is told");
+    follower.restore(leader);
+    assert_eq!(follower.differ_since(), None);
 }

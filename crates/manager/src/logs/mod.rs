@@ -304,6 +304,7 @@ mod tests {
         let node = new_node(node, NodeRole::Worker, Availability::Active, certificate, 0);
         let mut state = State::default();
         let create = Transaction {
+            digest: None,
             version: 1,
             at: types::Timestamp::ZERO,
             actions: vec![Action::Create(node.into())],

@@ -83,6 +83,21 @@ fn a_label_that_goes_moves_the_tasks_but_not_on_a_paused_node() {
 
 /// While the other spec held, the node was judged by it; nothing about the node changes later.
 #[test]
+fn what_a_rollback_comes_back_to_is_moved_though_it_was_made_from_an_earlier_version() {
+    let mut c = outside_of_zone_b();
+    // The tasks stay: nothing of them is another.
+    c.update(|s| drop(s.annotations.labels.insert("a".into(), "b".into())));
+    c.settle();
+    c.update(|s| s.task.placement = None);
+    c.settle();
+    c.edit_node(0, into_zone_b);
+    c.run(Duration::from_secs(1));
+    c.roll_back();
+    c.run(Duration::from_secs(1));
+    assert_eq!(c.in_state(TaskState::Rejected).len(), 2);
+}
+
+#[test]
 fn tasks_that_a_rollback_comes_back_to_are_moved_from_nodes_that_changed_meanwhile() {
     let mut c = outside_of_zone_b();
     c.update(|s| s.task.placement = None);

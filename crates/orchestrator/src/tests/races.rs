@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use types::service::UpdateOrder;
+use types::task::RestartCondition;
 use types::{Availability, NodeState, ServiceMode, TaskState};
 
-use super::cluster::{Behaviour, Cluster, replicated, set_image, spec, update_config};
+use super::cluster::{Behaviour, Cluster, replicated, restart, set_image, spec, update_config};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -152,4 +154,23 @@ fn a_job_slot_with_a_task_too_many_is_busy_until_that_was_told_to_stop() {
     c.settle();
     c.check_concurrency();
     assert!(c.created.len() > 2, "the job goes on");
+}
+
+#[test]
+fn a_task_that_ends_while_it_is_about_to_be_moved_is_replaced_only_if_its_policy_says_so() {
+    let mut spec = replicated(1);
+    spec.update = update_config(1);
+    spec.update.as_mut().unwrap().order = UpdateOrder::StartFirst;
+    spec.task.restart = restart(RestartCondition::OnFailure, 0);
+    let mut c = Cluster::new(2, spec);
+    c.settle();
+    let task = c.running()[0].clone();
+    let at = c.nodes.iter().position(|n| Some(*n) == task.node_id);
+    c.set_availability(at.unwrap(), Availability::Drain);
+    let plan = c.plan();
+    let complete = c.report(&task, TaskState::Complete);
+    c.act(complete);
+    assert_eq!(c.apply(plan.steps), 1, "the move is dropped");
+    c.run(5 * SECOND);
+    assert_eq!(c.created.len(), 1, "it is done for good");
 }

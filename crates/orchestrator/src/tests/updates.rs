@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
+use store::{Action, Key, Object};
+use types::container::{ConfigReference, ConfigTarget, FileTarget};
 use types::service::{FailureAction, UpdateConfig, UpdateOrder, UpdateState};
 use types::task::{RestartCondition, RestartPolicy};
-use types::{NodeState, ServiceMode, ServiceSpec, TaskState};
+use types::{
+    Annotations, Availability, Config, ConfigId, ConfigSpec, Meta, NodeState, ServiceMode,
+    ServiceSpec, TaskState,
+};
 
 use super::cluster::{Behaviour, Cluster, replicated, restart, set_image, spec, update_config};
 
@@ -615,4 +620,99 @@ fn a_service_that_starts_first_no_more_stops_the_old_task_before_it_tries_again(
     c.images.insert("v2".to_owned(), Behaviour::Runs);
     c.run(30 * SECOND);
     all_run(&c, "v2", 1);
+}
+
+/// A service whose present spec asks for a config. Updates [`to`] another image do without it.
+fn service_with_config(replicas: u64, edit: impl FnOnce(&mut UpdateConfig)) -> (Cluster, ConfigId) {
+    let mut c = service(replicas, edit);
+    let id = ConfigId::random(&mut c.entropy);
+    let config = Config {
+        id,
+        meta: Meta::default(),
+        spec: ConfigSpec {
+            annotations: Annotations::named("site"),
+            ..ConfigSpec::default()
+        },
+    };
+    c.act(Action::Create(Object::from(config)));
+    c.update(|s| {
+        let container = s.task.container_mut().unwrap();
+        container.configs.push(ConfigReference {
+            config_id: id,
+            config_name: "site".to_owned(),
+            target: ConfigTarget::File(FileTarget::named("site")),
+        });
+    });
+    c.run(60 * SECOND);
+    assert_eq!(c.update_state(), UpdateState::Completed);
+    (c, id)
+}
+
+#[test]
+fn an_update_is_not_rolled_back_to_a_spec_whose_config_was_removed() {
+    let (mut c, config) = service_with_config(3, |u| {
+        u.delay = SECOND;
+        u.failure_action = FailureAction::Rollback;
+    });
+    c.update(to("bad"));
+    c.act(Action::Remove(Key::Config(config)));
+    c.run(30 * SECOND);
+    assert_eq!(c.update_state(), UpdateState::Paused);
+    let message = c.update_message();
+    let why = "it cannot be rolled back: config \"site\" was removed from the cluster";
+    assert!(message.ends_with(why), "{message}");
+    all_run(&c, "v1", 2);
+}
+
+#[test]
+fn what_cannot_be_replaced_by_its_like_while_an_update_is_paused_gets_the_new_spec() {
+    let (mut c, config) = service_with_config(3, |u| u.delay = SECOND);
+    c.update(to("bad"));
+    c.run(30 * SECOND);
+    assert_eq!(c.update_state(), UpdateState::Paused);
+    c.act(Action::Remove(Key::Config(config)));
+    c.run(5 * SECOND);
+    all_run(&c, "v1", 2);
+    c.images.insert("bad".to_owned(), Behaviour::Runs);
+    let victim = c.running()[0].clone();
+    c.fail(victim.id);
+    c.run(10 * SECOND);
+    assert_eq!(c.update_state(), UpdateState::Paused);
+    let images = c.images_running();
+    assert_eq!(images.len(), 3);
+    assert_eq!(images[&types::SlotKey::of(&victim)], "bad");
+    assert!(images.values().any(|i| i == "v1"), "{images:?}");
+}
+
+#[test]
+fn a_drained_task_whose_like_cannot_start_goes_on_until_the_new_spec_runs() {
+    let (mut c, config) = service_with_config(3, |u| u.order = UpdateOrder::StartFirst);
+    c.images.insert("gone".to_owned(), Behaviour::Missing);
+    c.update(to("gone"));
+    c.run(30 * SECOND);
+    assert_eq!(c.update_state(), UpdateState::Paused);
+    c.act(Action::Remove(Key::Config(config)));
+    all_run(&c, "v1", 3);
+    c.set_availability(0, Availability::Drain);
+    c.run(5 * SECOND);
+    all_run(&c, "v1", 3);
+    c.images.insert("gone".to_owned(), Behaviour::Runs);
+    c.run(60 * SECOND);
+    let running = c.running();
+    assert_eq!(running.len(), 3);
+    assert!(running.iter().all(|t| t.node_id != Some(c.nodes[0])));
+}
+
+#[test]
+fn a_drained_task_whose_like_cannot_start_has_its_turn_in_the_update() {
+    let (mut c, config) = service_with_config(3, |u| u.order = UpdateOrder::StartFirst);
+    c.update(to("v2"));
+    c.act(Action::Remove(Key::Config(config)));
+    c.set_availability(0, Availability::Drain);
+    c.slots_in_flight_max = 0;
+    c.run(60 * SECOND);
+    assert_eq!(c.update_state(), UpdateState::Completed);
+    all_run(&c, "v2", 3);
+    assert_eq!(c.slots_in_flight_max, 1);
+    assert!(c.running().iter().all(|t| t.node_id != Some(c.nodes[0])));
 }

@@ -4,6 +4,7 @@
 //! Never knows how a connection is secured: the caller dials and accepts.
 
 mod backoff;
+mod book;
 pub mod convert;
 mod guard;
 mod link;
@@ -14,8 +15,9 @@ mod server;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use book::Addresses;
 pub use peers::{GrpcPeers, Identity};
-pub use server::RaftService;
+pub use server::{NodeOf, RaftService};
 
 /// A failed dial, for a person to read.
 pub type DialError = Box<dyn std::error::Error + Send + Sync>;

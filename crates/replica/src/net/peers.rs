@@ -1,7 +1,4 @@
-//! The links to all peers, and where each of them is.
-//!
-//! Addresses come from the membership. A member that has just joined, or was restarted before it
-//! knew the membership, learns them from its callers: without that it could answer nobody.
+//! The links to all peers.
 //!
 //! Never blocks: the raft thread hands messages over and goes on.
 
@@ -11,19 +8,16 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use consensus::{Membership, Message, RaftId};
 use storage::SnapshotFile;
 use tokio::runtime::Handle as Runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tonic::metadata::errors::InvalidMetadataValue;
 
+use super::book::{Addresses, Book};
 use super::guard::Ends;
 use super::link::{self, LinkContext, QUEUE_MESSAGES};
 use super::{Dial, sender};
 use crate::handle::PeerReports;
 use crate::peers::Peers;
-
-/// Callers remembered beyond the membership. They are managers with a certificate of the cluster;
-/// the bound only stops a bug from growing the table.
-const LEARNED_MAX: usize = 256;
 
 /// Peers reached over gRPC.
 pub struct GrpcPeers {
@@ -32,6 +26,7 @@ pub struct GrpcPeers {
     runtime: Runtime,
     reports: OnceLock<PeerReports>,
     table: Mutex<Table>,
+    moved: watch::Sender<Addresses>,
 }
 
 /// Who this member is to its peers.
@@ -47,8 +42,7 @@ pub struct Identity {
 
 #[derive(Default)]
 struct Table {
-    members: BTreeMap<RaftId, String>,
-    learned: BTreeMap<RaftId, String>,
+    book: Book,
     links: BTreeMap<RaftId, Link>,
 }
 
@@ -79,16 +73,42 @@ impl GrpcPeers {
             runtime: Runtime::current(),
             reports: OnceLock::new(),
             table: Mutex::default(),
+            moved: watch::Sender::default(),
         })
     }
 
     /// Remembers where a member is that the membership may not name yet.
-    pub fn learn(&self, member: RaftId, addr: &str) {
+    pub(super) fn learn(&self, member: RaftId, addr: &str) {
+        self.table().book.learn(member, addr);
+    }
+
+    /// A member of the log says itself where it is.
+    pub(super) fn told(&self, member: RaftId, addr: &str) {
         let mut table = self.table();
-        let known = table.learned.contains_key(&member);
-        if known || table.learned.len() < LEARNED_MAX {
-            table.learned.insert(member, addr.to_owned());
-        }
+        table.book.told(member, addr);
+        self.show_moved(&table);
+    }
+
+    /// Others say where a member of the log is.
+    pub(super) fn heard(&self, member: RaftId, addr: &str) {
+        self.table().book.heard(member, addr);
+    }
+
+    /// Members that say that they are elsewhere than the membership has them, and every change of
+    /// it: what the leader is to record.
+    pub fn moved(&self) -> watch::Receiver<Addresses> {
+        self.moved.subscribe()
+    }
+
+    /// Under the lock of the table, so that the newest is shown last.
+    fn show_moved(&self, table: &Table) {
+        self.moved.send_if_modified(|shown| {
+            let differs = shown != table.book.moved();
+            if differs {
+                shown.clone_from(table.book.moved());
+            }
+            differs
+        });
     }
 
     /// Runs `act` on the link to `to`, which is made, or replaced when the address changed.
@@ -98,12 +118,9 @@ impl GrpcPeers {
             return false;
         };
         let mut table = self.table();
-        let addr = table
-            .members
-            .get(&to)
-            .or_else(|| table.learned.get(&to))
-            .cloned();
-        let Some(addr) = addr else { return false };
+        let Some(addr) = table.book.find(to).cloned() else {
+            return false;
+        };
         if table
             .links
             .get(&to)
@@ -144,17 +161,10 @@ impl Peers for GrpcPeers {
 
     fn membership(&self, membership: &Membership) {
         let mut table = self.table();
-        let addr_of = |(id, member): (&RaftId, &consensus::Member)| (*id, member.addr.clone());
-        table.members = membership.members.iter().map(addr_of).collect();
-        table
-            .learned
-            .retain(|id, _| !membership.removed.contains(id));
-        let Table {
-            members,
-            learned,
-            links,
-        } = &mut *table;
-        links.retain(|id, _| members.contains_key(id) || learned.contains_key(id));
+        table.book.follow(membership);
+        self.show_moved(&table);
+        let Table { book, links } = &mut *table;
+        links.retain(|id, _| book.knows(*id));
     }
 
     fn send(&self, to: RaftId, messages: Vec<Message>) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use consensus::{Message, MessageKind, RaftId};
 use storage::{SnapshotError, SnapshotReceiver, SnapshotStore};
 use tokio::sync::Mutex;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Extensions, Request, Response, Status, Streaming};
 use wire::swarm::v1::raft_transport_server::{RaftTransport, RaftTransportServer};
 use wire::swarm::v1::{
     RaftMessageBatch, RaftMessagesEnd, RaftSnapshotChunk, RaftSnapshotId, RaftSnapshotProgress,
@@ -21,12 +21,16 @@ use crate::handle::Handle;
 /// which is no larger than an entry of two mebibytes; the rest is room.
 const MESSAGE_BYTES_MAX: usize = 8 << 20;
 
+/// The node whose certificate a call came with, if it came with one.
+pub type NodeOf = fn(&Extensions) -> Option<String>;
+
 /// The gRPC service of one replica.
 #[derive(Clone)]
 pub struct RaftService {
     handle: Handle,
     cluster_id: Arc<str>,
     peers: Arc<GrpcPeers>,
+    node_of: NodeOf,
     snapshots: SnapshotStore,
     /// One transfer at a time: there is one leader, and a newer transfer replaces an older one.
     receiving: Arc<Mutex<()>>,
@@ -42,14 +46,15 @@ impl std::fmt::Debug for RaftService {
 
 impl RaftService {
     /// The service of `handle`, for members of `cluster_id` only. `peers` are told where callers
-    /// are.
-    pub fn new(handle: Handle, cluster_id: &str, peers: Arc<GrpcPeers>) -> Self {
+    /// are; where a member of the log is, only its own node may say, which `node_of` tells.
+    pub fn new(handle: Handle, cluster_id: &str, peers: Arc<GrpcPeers>, node_of: NodeOf) -> Self {
         let snapshots = handle.snapshots();
         let cluster_id = cluster_id.into();
         Self {
             handle,
             cluster_id,
             peers,
+            node_of,
             snapshots,
             receiving: Arc::default(),
         }
@@ -60,14 +65,33 @@ impl RaftService {
         RaftTransportServer::new(self).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
+    /// Others say where the member of a node is. For a replica that nobody answers because what it
+    /// knows of the others is outdated, as theirs of it: it tells them where it is by calling them.
+    pub fn heard(&self, node_id: &str, addr: &str) {
+        let status = self.handle.status_now();
+        let own = status.id;
+        let member = status.membership.member_of_node(node_id);
+        if let Some(member) = member.filter(|m| m.raft_id != own) {
+            self.peers.heard(member.raft_id, addr);
+        }
+    }
+
     fn check<T>(&self, request: &Request<T>) -> Result<RaftId, Status> {
         let status = self.handle.status_now();
         let membership = &status.membership;
         let caller = guard::check(request.metadata(), &self.cluster_id, status.id, membership)?;
-        if !membership.members.contains_key(&caller.raft_id) && !caller.addr.is_empty() {
-            self.peers.learn(caller.raft_id, &caller.addr);
+        let (id, addr) = (caller.raft_id, &caller.addr);
+        match membership.members.get(&id) {
+            _ if addr.is_empty() => {}
+            None => self.peers.learn(id, addr),
+            Some(member) => {
+                let node = (self.node_of)(request.extensions());
+                if node.as_ref() == Some(&member.node_id) {
+                    self.peers.told(id, addr);
+                }
+            }
         }
-        Ok(caller.raft_id)
+        Ok(id)
     }
 
     fn accept(

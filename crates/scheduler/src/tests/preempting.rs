@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use store::Action;
-use types::{ClusterSpec, ServiceMode, ServiceSpec, TaskId, TaskState};
+use store::{Action, Draft};
+use types::{Availability, ClusterSpec, ServiceMode, ServiceSpec, TaskId, TaskState};
 
 use crate::preempt::WAITS;
 use crate::testing::*;
@@ -276,6 +276,33 @@ fn a_step_that_was_dropped_is_made_again() {
 }
 
 #[test]
+fn nobody_goes_for_a_node_that_takes_no_more_tasks_by_then() {
+    let mut world = preempting(1);
+    of_priority(&mut world, 1, 0, 4);
+    of_priority(&mut world, 2, 70, 4);
+    running(&mut world, 1, 1);
+    world.pending(2, 1);
+    let plan = world.plan();
+    world.edit_node(1, |n| n.spec.availability = Availability::Pause);
+    let mut draft = Draft::new(&world.state, world.now);
+    let dropped: Vec<_> = plan
+        .steps
+        .into_iter()
+        .map(|s| draft.add(s).is_err())
+        .collect();
+    assert_eq!(
+        dropped,
+        [true, false],
+        "only the text of the urgent task is kept"
+    );
+    world.settle();
+    assert!(displaced(&world).is_empty());
+    world.edit_node(1, |n| n.spec.availability = Availability::Active);
+    world.settle();
+    assert_eq!(displaced(&world).len(), 1);
+}
+
+#[test]
 fn what_an_urgent_task_has_an_affinity_to_stays() {
     let mut world = preempting(2);
     of_priority(&mut world, 1, 0, 4);
@@ -354,6 +381,9 @@ proptest! {
         }
         world.settle();
         prop_assert_eq!(displaced(&world).len(), before, "it goes on and on");
+        world.plan();
+        let wake_at = world.plan().wake_at;
+        prop_assert!(wake_at.is_none_or(|at| at > world.now), "asks to be woken for nothing");
         // Nothing of lower priority runs on a node where its end would let a waiting one in.
         for waiting in world.state.tasks().unplaced() {
             let urgent = waiting.service_spec.options.priority;
@@ -368,4 +398,80 @@ proptest! {
             }
         }
     }
+}
+
+/// What tells a task to stop is one step, what counts on its room another: the first was dropped.
+#[test]
+fn who_counted_on_room_that_others_were_to_make_makes_it_when_those_do_not() {
+    let mut world = preempting(1);
+    of_priority(&mut world, 1, 0, 1);
+    of_priority(&mut world, 2, 0, 3);
+    of_priority(&mut world, 3, 70, 2);
+    of_priority(&mut world, 4, 60, 2);
+    let slow = running(&mut world, 1, 1)[0];
+    let low = running(&mut world, 2, 1)[0];
+    world.desire(slow, TaskState::Shutdown);
+    let first = world.pending(3, 1)[0];
+    world.pending(4, 1);
+    let plan = world.plan();
+    let told = |a: &Action| matches!(a, Action::Desire { task, .. } if *task == low);
+    assert!(plan.steps.iter().flat_map(|s| &s.actions).any(told));
+    world.desire(first, TaskState::Shutdown);
+    world.settle();
+    assert_eq!(displaced(&world), [slow, first, low].into());
+}
+
+#[test]
+fn room_that_was_promised_is_free_again_when_nobody_waits_for_it() {
+    let mut world = preempting(1);
+    of_priority(&mut world, 1, 0, 3);
+    of_priority(&mut world, 2, 70, 4);
+    of_priority(&mut world, 3, 0, 1);
+    running(&mut world, 1, 1);
+    let urgent = world.pending(2, 1)[0];
+    world.settle();
+    let small = world.pending(3, 1)[0];
+    world.settle();
+    assert_eq!(world.node_of(small), None);
+    world.desire(urgent, TaskState::Shutdown);
+    world.settle();
+    assert_eq!(world.node_of(small), Some(1));
+}
+
+#[test]
+fn promised_room_that_never_comes_is_free_for_what_fits_there() {
+    let mut world = preempting(1);
+    of_priority(&mut world, 1, 0, 4);
+    of_priority(&mut world, 2, 70, 4);
+    of_priority(&mut world, 3, 0, 1);
+    let low = running(&mut world, 1, 1);
+    let urgent = world.pending(2, 1)[0];
+    world.settle();
+    let small = world.pending(3, 1)[0];
+    world.settle();
+    world.edit_node(1, |n| {
+        let described = std::sync::Arc::make_mut(n.description.as_mut().unwrap());
+        described.resources.nano_cpus = 2 * CPU;
+    });
+    world.settle();
+    world.report(low[0], TaskState::Shutdown);
+    world.settle();
+    assert_eq!(world.node_of(urgent), None);
+    assert_eq!(world.node_of(small), Some(1));
+}
+
+#[test]
+fn promised_room_that_is_there_goes_to_a_more_urgent_task_that_asks_the_same() {
+    let mut world = preempting(1);
+    of_priority(&mut world, 1, 0, 4);
+    of_priority(&mut world, 2, 70, 4);
+    of_priority(&mut world, 3, 90, 4);
+    let low = running(&mut world, 1, 1);
+    world.pending(2, 1);
+    world.settle();
+    let most_urgent = world.pending(3, 1)[0];
+    world.settle();
+    world.report(low[0], TaskState::Shutdown);
+    world.settle();
+    assert_eq!(world.node_of(most_urgent), Some(1));
 }

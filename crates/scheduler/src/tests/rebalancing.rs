@@ -9,7 +9,8 @@ use types::service::{UpdateState, UpdateStatus};
 use types::task::PlacementPreference;
 use types::{Availability, Service, ServiceMode, ServiceSpec, TaskId, TaskState};
 
-use crate::rebalance::{Cause, Move, Outlook, Scope, Skip, plan};
+use crate::Failures;
+use crate::rebalance::{Cause, Move, Outlook, Scope, Skip, plan, plan_knowing};
 use crate::testing::*;
 
 const ALL: Scope = Scope {
@@ -93,6 +94,34 @@ fn a_node_that_joined_gets_its_share_and_the_reason_counts_tasks() {
         carry_out(&mut world, found);
     }
     assert_eq!(outlook(&world), Outlook::default());
+}
+
+#[test]
+fn nothing_moves_to_where_the_scheduler_remembers_failures_though_their_records_are_gone() {
+    let mut world = World::with([node(1)]);
+    world.create(replicated(1, |_| {}));
+    run(&mut world, 1, 6);
+    world.create(node(2));
+    let failed = world.pending(1, 5);
+    world.settle();
+    for id in &failed {
+        world.report(*id, TaskState::Failed);
+    }
+    world.settle();
+    let there = |id: &TaskId| world.task(*id).node_id == Some(node_id(2));
+    assert_eq!(failed.iter().filter(|id| there(id)).count(), 5);
+    let remembered = Failures::new(&world.state, world.now);
+    assert_eq!(outlook(&world), Outlook::default());
+    world.act(failed.into_iter().map(|id| Action::Remove(Key::Task(id))));
+    assert_eq!(
+        plan_knowing(&world.state, &ALL, &remembered),
+        Outlook::default()
+    );
+    let forgetful = outlook(&world).moves;
+    assert_eq!(forgetful[0].to, node_id(2));
+    let id = replace(&mut world, &forgetful[0]);
+    world.settle();
+    assert_eq!(world.task(id).node_id, Some(node_id(1)), "moved in vain");
 }
 
 #[test]

@@ -126,6 +126,7 @@ fn plain_service(spec: ServiceSpec) -> Service {
 fn applied(actions: Vec<Action>) -> State {
     let mut state = State::default();
     let tx = Transaction {
+        digest: None,
         version: 1,
         at: Timestamp::from_secs(100),
         actions,
@@ -314,6 +315,7 @@ fn a_port_that_another_service_holds_leaves_no_room_on_its_node() {
         ..Task::new(TaskId::MIN, spec.clone())
     };
     let tx = Transaction {
+        digest: None,
         version: 2,
         at: Timestamp::from_secs(101),
         actions: vec![Action::Create(Object::from(task))],

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use prost::Message;
-use store::{Action, Key, NewTask, Object, Transaction};
+use store::{Action, Digest, Key, NewTask, Object, Transaction};
 use types::{ClusterId, NodeId, ServiceId, TaskId, TaskState, TaskStatus, Timestamp};
 
 use crate::log::{LogError, decode_transaction, encode_transaction};
@@ -70,6 +70,7 @@ fn transaction(seed: u64) -> Transaction {
     let actions = g.list(|g| g.list(|g| action(g, service)));
     let actions = actions.into_iter().flatten().flat_map(|a| [a.clone(), a]);
     Transaction {
+        digest: g.list(|g| Digest::from_number(g.number())).pop(),
         version: g.number(),
         at: g.moment(),
         actions: actions.collect(),
@@ -78,6 +79,7 @@ fn transaction(seed: u64) -> Transaction {
 
 fn of_actions(actions: Vec<Action>) -> Transaction {
     Transaction {
+        digest: None,
         version: 1,
         at: Timestamp(1),
         actions,

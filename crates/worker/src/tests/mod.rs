@@ -181,15 +181,45 @@ fn a_task_given_up_by_the_managers_is_stopped() {
 }
 
 #[test]
-fn a_task_waits_in_words_for_its_secret() {
+fn a_task_waits_in_words_for_its_secret_until_a_manager_has_sent_everything() {
+    let mut rig = connected();
+    let id = task_id(1);
+    rig.assign(task(id, &[3]));
+    rig.crash(0, false);
+    assert!(rig.status(id).err.contains("waiting for secret \"s3\""));
+    assert!(rig.under_way.is_empty());
+    rig.connect();
+    rig.settle();
+    assert_eq!(rig.state(id), Running);
+}
+
+#[test]
+fn a_task_whose_secret_was_removed_is_rejected_with_the_reason() {
     let mut rig = connected();
     let id = task_id(1);
     rig.assign(task(id, &[9]));
-    assert!(rig.status(id).err.contains("secret \"s9\""));
-    assert!(rig.under_way.is_empty());
-    rig.increment(vec![Change::UpdateSecret(secret(9))]);
     rig.settle();
-    assert_eq!(rig.state(id), Running);
+    let status = rig.status(id);
+    let why = "secret \"s9\" was removed from the cluster";
+    assert_eq!((status.state, &*status.err), (Rejected, why));
+    assert_eq!(rig.tasks[&id].status.state, Rejected, "the managers know");
+}
+
+#[test]
+fn a_task_that_lost_its_secret_while_it_started_fails_and_is_stopped() {
+    let mut rig = connected();
+    let id = task_id(1);
+    rig.increment(vec![Change::UpdateSecret(secret(9))]);
+    rig.assign(task(id, &[9]));
+    rig.finish(id);
+    assert_eq!(rig.state(id), Starting);
+    rig.crash(0, true);
+    rig.commands.clear();
+    rig.connect();
+    rig.settle();
+    assert_eq!(rig.state(id), Failed);
+    assert_eq!(rig.commands, [(id, "stop")]);
+    assert_eq!(rig.things[&id], Thing::Exited(143));
 }
 
 #[test]
