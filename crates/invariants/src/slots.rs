@@ -151,9 +151,9 @@ fn tries_anew(checker: &Checker, before: &State, service: &Service, task: &Task)
 
 /// O8: a task that ended by itself is replaced as its policy allows. What counts is the last task
 /// of the slot, if it is of the same spec and nobody had told it to stop: a new spec and a new run
-/// begin anew, and what an operator or a lost node ends is replaced whatever the policy. Where
-/// attempts are counted in a window, older ones are lawfully forgotten: the limit of births a
-/// minute is what holds there.
+/// begin anew, so does a slot that was scaled away, and what an operator or a lost node ends is
+/// replaced whatever the policy. Where attempts are counted in a window, older ones are lawfully
+/// forgotten: the limit of births a minute is what holds there.
 fn may_be_replaced(checker: &Checker, task: &Task, slot: &[&Arc<Task>]) -> Verdict {
     let mut earlier: Vec<_> = slot.iter().filter(|t| t.id != task.id).collect();
     earlier.sort_by_key(|t| checker.born.get(&t.id));
@@ -164,7 +164,8 @@ fn may_be_replaced(checker: &Checker, task: &Task, slot: &[&Arc<Task>]) -> Verdi
     };
     let by_itself = |t: &Task| {
         let ended = [TaskState::Complete, TaskState::Failed, TaskState::Rejected];
-        ended.contains(&t.status.state) && !checker.told_to_stop.contains(&t.id)
+        let given_up = t.desired_state == TaskState::Remove;
+        ended.contains(&t.status.state) && !given_up && !checker.told_to_stop.contains(&t.id)
     };
     if !by_itself(last) {
         return Ok(());

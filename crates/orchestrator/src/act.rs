@@ -65,6 +65,16 @@ impl<'a, 'g> SlotStep<'a, 'g> {
         }
     }
 
+    /// All records of the slot go, as long as the service asks for what it does now: a scale that
+    /// is taken back at once must not cost running tasks.
+    pub(crate) fn give_up(&mut self) {
+        let slot = self.slot;
+        slot.records.iter().for_each(|t| self.forget(t));
+        if !self.step.actions.is_empty() {
+            self.guard_service();
+        }
+    }
+
     /// The task that was held back may start.
     pub(crate) fn start(&mut self, task: &Task) {
         self.guard(task);
@@ -101,10 +111,7 @@ impl<'a, 'g> SlotStep<'a, 'g> {
     fn create_as(&mut self, spec_version: u64, desired_state: TaskState) {
         let service = self.ground.service;
         self.guard_lost_nodes();
-        self.step.guards.push(Guard::Service {
-            id: service.id,
-            version: service.meta.version,
-        });
+        self.guard_service();
         if service.spec.mode.is_job() {
             // A task that was given up may complete after all, and then its slot is done.
             let open = self.slot.tasks().filter(|t| !t.status.state.is_terminal());
@@ -125,6 +132,14 @@ impl<'a, 'g> SlotStep<'a, 'g> {
         self.step.actions.push(Action::Desire {
             task: task.id,
             state,
+        });
+    }
+
+    fn guard_service(&mut self) {
+        let service = self.ground.service;
+        self.step.guards.push(Guard::Service {
+            id: service.id,
+            version: service.meta.version,
         });
     }
 

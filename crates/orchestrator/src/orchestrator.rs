@@ -404,7 +404,7 @@ impl Work<'_> {
     /// Gives a slot up with all its records.
     fn give_up(&mut self, ground: &Ground<'_>, slot: &Slot<'_>) {
         let mut step = SlotStep::new(ground, slot, self.entropy);
-        slot.records.iter().for_each(|t| step.forget(t));
+        step.give_up();
         self.budget.push(step.finish());
     }
 }

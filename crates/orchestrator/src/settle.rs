@@ -81,7 +81,7 @@ pub(crate) fn settle(
     match want {
         Want::Keep => settler.keep(),
         Want::Stop => settler.stop(),
-        Want::Forget => slot.records.iter().for_each(|t| settler.step.forget(t)),
+        Want::Forget => settler.step.give_up(),
     }
     Settled {
         step: settler.step.finish(),

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -28,9 +28,9 @@ use wire::api::control_server::ControlServer;
 /// A bug that can be planted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
-    /// A manager that led once goes on answering reads itself, without asking anybody.
+    /// A manager answers reads itself, whether it leads or not, without asking anybody.
     StaleRead,
-    /// A write whose answer was lost is passed on once more.
+    /// One answer to a write in four is lost, and the write is passed on once more.
     RepeatWrites,
     /// A write whose outcome nobody knows is told as refused.
     UnknownIsRefused,
@@ -56,6 +56,8 @@ pub const BUGS: [Bug; 6] = [
 const DOUBTS: [&str; 2] = ["may or may not", "may still take effect"];
 /// One report in so many is swallowed.
 const SWALLOWED: usize = 3;
+/// One answer to a write in so many is lost.
+const LOST: usize = 4;
 /// Bytes before each message of a gRPC stream.
 const PREFIX_BYTES: usize = 5;
 
@@ -71,23 +73,15 @@ fn is_write(method: &str) -> bool {
 pub(crate) struct Spoil {
     bug: Option<Bug>,
     trusting: ControlServer<ControlApi>,
-    has_led: Arc<AtomicBool>,
     passed: Arc<AtomicUsize>,
 }
 
 impl Spoil {
     pub(crate) fn new(bug: Option<Bug>, manager: &Manager) -> Self {
         let trusting = Arc::new(Trusting(manager.quorum().clone()));
-        let (has_led, mut leader) = (Arc::new(AtomicBool::new(false)), manager.leader());
-        let led = has_led.clone();
-        tokio::spawn(async move {
-            let leads = leader.wait_for(|l| *l == Leader::Here).await.is_ok();
-            led.store(leads, Ordering::Relaxed);
-        });
         Self {
             bug,
             trusting: ControlServer::new(ControlApi::new(manager.ledger().clone(), trusting)),
-            has_led,
             passed: Arc::default(),
         }
     }
@@ -161,9 +155,7 @@ where
             return Box::pin(inner.call(request));
         };
         match (bug, method.as_str()) {
-            (Bug::StaleRead, "ListConfigs" | "ListServices")
-                if self.spoil.has_led.load(Ordering::Relaxed) =>
-            {
+            (Bug::StaleRead, "ListConfigs" | "ListServices") => {
                 let mut trusting = self.spoil.trusting.clone();
                 Box::pin(async move { trusting.call(request).await })
             }
@@ -175,14 +167,15 @@ where
             {
                 Box::pin(async move { inner.call(without_reports(request).await).await })
             }
-            (Bug::RepeatWrites, method) if is_write(method) => Box::pin(async move {
-                let (first, again) = twice(request).await;
-                let answer = inner.call(first).await?;
-                match is_doubtful(&answer) {
-                    true => inner.call(again).await,
-                    false => Ok(answer),
-                }
-            }),
+            (Bug::RepeatWrites, method)
+                if is_write(method) && self.spoil.count().is_multiple_of(LOST) =>
+            {
+                Box::pin(async move {
+                    let (first, again) = twice(request).await;
+                    inner.call(first).await?;
+                    inner.call(again).await
+                })
+            }
             (Bug::UnknownIsRefused, method) if is_write(method) => Box::pin(async move {
                 let answer = inner.call(request).await?;
                 Ok(match is_doubtful(&answer) {

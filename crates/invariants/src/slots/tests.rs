@@ -2,6 +2,7 @@
 
 use store::{Action, Draft, NewTask, Object, Step};
 use types::service::UpdateStatus;
+use types::task::{RestartPolicy, TaskStatus};
 use types::{ContainerSpec, Runtime, TaskId, Timestamp};
 
 use super::*;
@@ -110,6 +111,56 @@ fn stop(id: u128) -> Action {
         task: task(id),
         state: TaskState::Shutdown,
     }
+}
+
+fn reject(id: u128) -> Action {
+    Action::Report {
+        task: task(id),
+        status: Box::new(TaskStatus {
+            state: TaskState::Rejected,
+            ..TaskStatus::default()
+        }),
+    }
+}
+
+fn give_up(id: u128) -> Action {
+    Action::Desire {
+        task: task(id),
+        state: TaskState::Remove,
+    }
+}
+
+/// A service that never restarts, whose one task was rejected.
+fn rejected_for_good() -> World {
+    let mut world = World {
+        state: State::default(),
+        checker: Checker::new(),
+    };
+    let mut once = ServiceSpec::clone(&spec("v1"));
+    once.task.restart = Some(RestartPolicy {
+        condition: RestartCondition::None,
+        ..RestartPolicy::default()
+    });
+    let new = Service::new(service(), once);
+    world.must(vec![Action::Create(Object::from(new))]);
+    world.must(vec![world.born(1, 1)]);
+    world.must(vec![reject(1)]);
+    world.must(vec![stop(1)]);
+    world
+}
+
+#[test]
+fn a_task_that_is_replaced_against_its_policy_is_seen() {
+    let mut world = rejected_for_good();
+    let seen = world.apply(vec![world.born(2, 1)]).map_err(|v| v.rule);
+    assert_eq!(seen, Err("O8"));
+}
+
+#[test]
+fn a_slot_that_was_scaled_away_begins_anew_whatever_the_policy() {
+    let mut world = rejected_for_good();
+    world.must(vec![give_up(1)]);
+    world.must(vec![world.born(2, 1)]);
 }
 
 #[test]

@@ -26,6 +26,20 @@ fn a_step_dropped_by_a_change_that_decides_nothing_is_planned_again() {
 }
 
 #[test]
+fn a_scale_that_is_taken_back_at_once_costs_no_task() {
+    let mut c = Cluster::new(2, replicated(3));
+    c.settle();
+    let before: Vec<_> = c.running().iter().map(|t| t.id).collect();
+    c.update(|s| s.mode = ServiceMode::Replicated { replicas: 1 });
+    let plan = c.plan();
+    c.update(|s| s.mode = ServiceMode::Replicated { replicas: 3 });
+    assert_eq!(c.apply(plan.steps), 2, "the slots are not given up");
+    c.settle();
+    let after: Vec<_> = c.running().iter().map(|t| t.id).collect();
+    assert_eq!(before, after);
+}
+
+#[test]
 fn a_record_whose_deletion_was_dropped_is_deleted_later() {
     let mut c = Cluster::new(1, replicated(1));
     c.full = true;
