@@ -191,7 +191,9 @@ impl Consensus {
             return Err(ChangeRefused::NotActive(id));
         }
         let behind = progress.last_index.saturating_sub(progress.matched);
-        if behind > PROMOTE_LAG_ENTRIES_MAX || progress.snapshot_pending {
+        // However short the log is: who has nothing of it may give up and go (`is_unheard`).
+        let has_nothing = progress.matched == 0;
+        if has_nothing || behind > PROMOTE_LAG_ENTRIES_MAX || progress.snapshot_pending {
             return Err(ChangeRefused::NotCaughtUp { id, behind });
         }
         Ok(())

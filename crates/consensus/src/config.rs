@@ -34,7 +34,7 @@ pub const FAREWELL_TICKS: u64 = ELECTION_TICKS as u64;
 /// Ticks without a leader after which a learner asks whether it was removed: some elections.
 pub const FORGOTTEN_TICKS: u64 = 10 * ELECTION_TICKS as u64;
 
-/// Ticks without a leader after which a member that never heard of any other gives up: it may have
+/// Ticks without a leader after which a member that has nothing of the log gives up: it may have
 /// been removed before the first entry reached it, and knows nobody to ask. A minute: whoever lets
 /// a member in sends to it at once, also after a change of leaders.
 pub const UNHEARD_TICKS: u64 = 600;

@@ -263,9 +263,11 @@ impl Consensus {
         learns && self.ticks >= self.led_at + FORGOTTEN_TICKS
     }
 
-    /// Whether this member waits in vain for the first word of those who let it in.
+    /// Whether this member waits in vain for the log of those who let it in. One that has any of
+    /// it must never give up by itself, even if it does not know who the members are: it may have
+    /// been made a voter since, see [`Self::check_promote`].
     fn is_unheard(&self) -> bool {
-        self.membership.members.is_empty() && self.ticks >= self.led_at + UNHEARD_TICKS
+        self.last_index() == 0 && self.ticks >= self.led_at + UNHEARD_TICKS
     }
 
     /// Whether this member is the only voter and does not lead: nobody else can, so there is

@@ -396,7 +396,7 @@ pub enum Removal {
     No,
     /// It was removed, and still runs because the others may need its vote to learn of that.
     Lingering,
-    /// It was removed, and a voter has that on disk, or it never heard of any other member: stop it
+    /// It was removed, and a voter has that on disk, or it never had anything of the log: stop it
     /// and set its log aside. If it is to be a member it asks to be let in again, under another id.
     Done,
 }

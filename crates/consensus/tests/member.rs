@@ -167,6 +167,8 @@ fn write(disk: &mut Restored, persist: Persist) {
 struct Cluster {
     nodes: BTreeMap<u64, Node>,
     cut: Vec<u64>,
+    /// Nothing that has a part of the log arrives.
+    loses_log: bool,
 }
 
 impl Cluster {
@@ -175,6 +177,7 @@ impl Cluster {
         let mut cluster = Self {
             nodes: BTreeMap::from([(1, Node::leader())]),
             cut: Vec::new(),
+            loses_log: false,
         };
         for n in 2..=voters {
             cluster.add_learner(n);
@@ -245,7 +248,8 @@ impl Cluster {
             }
             for message in messages {
                 let ends = [message.from.get(), message.to.get()];
-                if ends.iter().any(|n| self.cut.contains(n)) {
+                let is_log = !message.entries.is_empty() || message.snapshot.is_some();
+                if ends.iter().any(|n| self.cut.contains(n)) || (self.loses_log && is_log) {
                     continue;
                 }
                 if let Some(node) = self.nodes.get_mut(&ends[1]) {
@@ -630,6 +634,38 @@ fn a_learner_that_was_removed_before_it_heard_of_anybody_gives_up() {
     assert_eq!(removal(&cluster), Removal::No);
     cluster.ticks(usize::try_from(UNHEARD_TICKS / 2).unwrap());
     assert_eq!(removal(&cluster), Removal::Done);
+}
+
+#[test]
+fn a_learner_that_has_nothing_of_the_log_yet_is_not_promoted() {
+    let mut cluster = Cluster::new(1);
+    cluster.loses_log = true;
+    cluster.add_learner(2);
+    cluster.ticks(ELECTION_TICKS);
+    let leader = cluster.leader();
+    let behind = leader.consensus.last_index();
+    leader.refuses(
+        MemberChange::Promote(id(2)),
+        ChangeRefused::NotCaughtUp { id: id(2), behind },
+    );
+    cluster.loses_log = false;
+    cluster.ticks(ELECTION_TICKS);
+    assert_eq!(cluster.change(MemberChange::Promote(id(2))), None);
+}
+
+/// It may have been made a voter since: whom it acknowledged its log to counts on it.
+#[test]
+fn a_member_that_does_not_know_whether_its_log_is_committed_never_gives_up() {
+    let mut cluster = Cluster::new(2);
+    let mut disk = cluster.nodes.remove(&2).unwrap().disk;
+    // The commit index is written later than the entries.
+    disk.hard_state.commit = 0;
+    let mut voter = Node::start(2, disk);
+    for _ in 0..=UNHEARD_TICKS {
+        voter.consensus.handle(Input::Tick);
+        voter.settle();
+    }
+    assert_eq!(voter.consensus.status().removal, Removal::No);
 }
 
 #[test]
