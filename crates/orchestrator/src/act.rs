@@ -31,8 +31,13 @@ impl<'a, 'g> SlotStep<'a, 'g> {
         }
     }
 
-    /// The step.
-    pub(crate) fn finish(self) -> Step {
+    /// The step. Whatever it does, it does for what the service asks for now and for nodes as they
+    /// are now: what is taken back at once must not cost a task.
+    pub(crate) fn finish(mut self) -> Step {
+        if !self.step.actions.is_empty() {
+            self.guard_service();
+            self.guard_nodes();
+        }
         self.step
     }
 
@@ -65,20 +70,22 @@ impl<'a, 'g> SlotStep<'a, 'g> {
         }
     }
 
-    /// All records of the slot go, as long as the service asks for what it does now: a scale that
-    /// is taken back at once must not cost running tasks.
+    /// The task shall stop because another one of the slot does its work.
+    pub(crate) fn stop_beside(&mut self, task: &Task, other: &Task) {
+        self.guard(other);
+        self.stop(task);
+    }
+
+    /// All records of the slot go.
     pub(crate) fn give_up(&mut self) {
         let slot = self.slot;
         slot.records.iter().for_each(|t| self.forget(t));
-        if !self.step.actions.is_empty() {
-            self.guard_service();
-        }
     }
 
     /// The task that was held back may start.
     pub(crate) fn start(&mut self, task: &Task) {
         self.guard(task);
-        self.guard_lost_nodes();
+        self.guard_open();
         self.desire(task, self.ground.goal());
     }
 
@@ -110,13 +117,7 @@ impl<'a, 'g> SlotStep<'a, 'g> {
 
     fn create_as(&mut self, spec_version: u64, desired_state: TaskState) {
         let service = self.ground.service;
-        self.guard_lost_nodes();
-        self.guard_service();
-        if service.spec.mode.is_job() {
-            // A task that was given up may complete after all, and then its slot is done.
-            let open = self.slot.tasks().filter(|t| !t.status.state.is_terminal());
-            open.for_each(|t| self.guard(t));
-        }
+        self.guard_open();
         self.step.actions.push(Action::NewTask(NewTask {
             id: TaskId::random(self.entropy),
             service: service.id,
@@ -137,32 +138,46 @@ impl<'a, 'g> SlotStep<'a, 'g> {
 
     fn guard_service(&mut self) {
         let service = self.ground.service;
-        self.step.guards.push(Guard::Service {
+        self.push_guard(Guard::Service {
             id: service.id,
             version: service.meta.version,
         });
     }
 
-    /// What was on a node that is down is not waited for; a node that is back has it running.
-    fn guard_lost_nodes(&mut self) {
-        let records = self.slot.records.iter();
-        let lost = records.filter(|t| t.is_active() && self.ground.is_lost(t));
-        for node in lost.filter_map(|t| self.ground.node_of(t)) {
-            let guard = Guard::Node {
+    /// A task of a job that was given up may complete after all, and then its slot is done.
+    fn guard_open(&mut self) {
+        if self.ground.service.spec.mode.is_job() {
+            let open = self.slot.tasks().filter(|t| !t.status.state.is_terminal());
+            open.for_each(|t| self.guard(t));
+        }
+    }
+
+    /// What was on a node that is down is not waited for, and what is on one that is being drained
+    /// moves: a node that is back has it running. Of a service with a task per node it is the node
+    /// that decides.
+    fn guard_nodes(&mut self) {
+        let ground = self.ground;
+        let active = self.slot.records.iter().filter(|t| t.is_active());
+        let left = active.filter(|t| ground.is_lost(t) || ground.is_leaving(t));
+        let left = left.filter_map(|t| ground.node_of(t));
+        let own = self.slot.key.node();
+        let own = own.and_then(|id| ground.view.nodes().get(id));
+        for node in left.chain(own.map(AsRef::as_ref)) {
+            self.push_guard(Guard::Node {
                 id: node.id,
                 version: node.meta.version,
-            };
-            if !self.step.guards.contains(&guard) {
-                self.step.guards.push(guard);
-            }
+            });
         }
     }
 
     fn guard(&mut self, task: &Task) {
-        let guard = Guard::Task {
+        self.push_guard(Guard::Task {
             id: task.id,
             version: task.meta.version,
-        };
+        });
+    }
+
+    fn push_guard(&mut self, guard: Guard) {
         if !self.step.guards.contains(&guard) {
             self.step.guards.push(guard);
         }

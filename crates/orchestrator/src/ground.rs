@@ -106,6 +106,12 @@ impl<'a> Ground<'a> {
         task.node_id.is_some() && gone(self.node_of(task))
     }
 
+    /// Whether the node that the task has is being drained.
+    pub(crate) fn is_leaving(&self, task: &Task) -> bool {
+        let drains = |n: &Node| n.spec.availability == Availability::Drain;
+        self.node_of(task).is_some_and(drains)
+    }
+
     /// How a task that is meant to run stands.
     pub(crate) fn standing(&self, task: &Task) -> Standing {
         let drains = |n: &Node| n.spec.availability == Availability::Drain;

@@ -90,13 +90,18 @@ impl Facts {
         before: Option<&Self>,
     ) -> Self {
         let touch_before = before.and_then(|f| f.touch);
+        let wanted = || slot.tasks().filter(|t| ground.is_wanted(t));
+        // What a slot has that is not wanted any more, or too many where it is completed, is busy
+        // until it was told to stop: the step that tells it may be dropped, and one that fills
+        // another slot not.
+        let stops = || slot.tasks().any(|t| t.is_runnable());
         let Some(newest) = slot.newest().filter(|_| want == Want::Keep) else {
             return Self {
+                busy: stops(),
                 touch: Touch::of_unwanted(ground, slot, touch_before),
                 ..Self::default()
             };
         };
-        let wanted = || slot.tasks().filter(|t| ground.is_wanted(t));
         let live = wanted().next().is_some();
         let completed = is_completed(ground, slot);
         let held = live || completed || !may_restart(newest, slot);
@@ -114,9 +119,7 @@ impl Facts {
         let runs = wanted().any(|t| t.status.state == TaskState::Running);
         Self {
             held,
-            // What a completed slot has too many is busy until it was told to stop: the step that
-            // tells it may be dropped, and one that fills another slot not.
-            busy: live && (!completed || wanted().any(|t| t.is_active())),
+            busy: live && (!completed || stops()),
             outdated: (takes_part && held).then_some(if runs {
                 Outdated::Running
             } else {

@@ -162,7 +162,7 @@ impl Settler<'_, '_> {
             return None;
         }
         if new.status.state == TaskState::Running {
-            self.step.stop(old);
+            self.step.stop_beside(old, new);
             return Some(new);
         }
         let patience = if new.status.state >= TaskState::Assigned {
@@ -183,7 +183,7 @@ impl Settler<'_, '_> {
         let running = |t: &&&Arc<Task>| t.status.state == TaskState::Running;
         let keeper = *tasks.iter().find(running).or(tasks.first())?;
         for task in tasks.iter().filter(|t| t.id != keeper.id) {
-            self.step.stop(task);
+            self.step.stop_beside(task, keeper);
         }
         Some(keeper)
     }
@@ -191,7 +191,7 @@ impl Settler<'_, '_> {
     /// Old tasks stop when the new one runs, or at once unless the service starts first.
     fn take_over<'t>(&mut self, new: &Task, old: impl Iterator<Item = &'t Arc<Task>>) {
         if new.status.state == TaskState::Running || !self.ground.starts_first() {
-            old.for_each(|t| self.step.stop(t));
+            old.for_each(|t| self.step.stop_beside(t, new));
         }
     }
 

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use store::{Action, Object};
+use types::options::Schedule;
 use types::service::UpdateOrder;
 use types::task::RestartCondition;
-use types::{Availability, NodeState, ServiceMode, TaskState};
+use types::{Availability, NodeState, Service, ServiceMode, Task, TaskId, TaskState};
 
 use super::cluster::{Behaviour, Cluster, replicated, restart, set_image, spec, update_config};
 
@@ -99,8 +101,8 @@ fn a_job_slot_that_completes_after_all_is_not_run_again() {
     let plan = c.plan();
     c.apply(plan.steps);
     let task = c.tasks()[0].clone();
-    c.act(store::Action::Allocate { task: task.id });
-    c.act(store::Action::Assign {
+    c.act(Action::Allocate { task: task.id });
+    c.act(Action::Assign {
         task: task.id,
         node: c.nodes[0],
         generic: Vec::new(),
@@ -187,4 +189,160 @@ fn a_task_that_ends_while_it_is_about_to_be_moved_is_replaced_only_if_its_policy
     assert_eq!(c.apply(plan.steps), 1, "the move is dropped");
     c.run(5 * SECOND);
     assert_eq!(c.created.len(), 1, "it is done for good");
+}
+
+/// A change of the service's record that is no new spec.
+fn edit_service(c: &mut Cluster, edit: impl FnOnce(&mut Service)) {
+    let mut service = Service::clone(c.get());
+    edit(&mut service);
+    c.act(Action::Update(Object::from(service)));
+}
+
+/// The position of the node that a task is on.
+fn place_of(c: &Cluster, task: &Task) -> usize {
+    let there = c.nodes.iter().position(|n| Some(*n) == task.node_id);
+    there.expect("the task has a node")
+}
+
+fn ids_running(c: &Cluster) -> Vec<TaskId> {
+    c.running().iter().map(|t| t.id).collect()
+}
+
+#[test]
+fn a_drain_that_is_taken_back_at_once_costs_no_task() {
+    for spec in [replicated(2), spec(ServiceMode::Global)] {
+        let mut c = Cluster::new(2, spec);
+        c.settle();
+        let before = ids_running(&c);
+        c.set_availability(0, Availability::Drain);
+        let plan = c.plan();
+        c.set_availability(0, Availability::Active);
+        assert_eq!(c.apply(plan.steps), 1, "the task is not moved");
+        c.settle();
+        assert_eq!(before, ids_running(&c));
+    }
+}
+
+#[test]
+fn a_node_that_is_back_at_once_keeps_tasks_that_may_not_be_replaced() {
+    for mut spec in [replicated(1), spec(ServiceMode::Global)] {
+        spec.task.restart = restart(RestartCondition::None, 0);
+        let mut c = Cluster::new(1, spec);
+        c.settle();
+        let before = ids_running(&c);
+        c.set_node_state(0, NodeState::Down);
+        let plan = c.plan();
+        c.set_node_state(0, NodeState::Ready);
+        assert_eq!(c.apply(plan.steps), 1, "the task is not given up");
+        c.settle();
+        assert_eq!(before, ids_running(&c));
+    }
+}
+
+#[test]
+fn no_task_is_made_for_a_node_that_is_drained_by_then() {
+    let mut once = spec(ServiceMode::Global);
+    once.task.restart = restart(RestartCondition::None, 0);
+    let mut c = Cluster::new(1, once);
+    let plan = c.plan();
+    c.set_availability(0, Availability::Drain);
+    assert_eq!(c.apply(plan.steps), 1, "no task is made");
+    c.settle();
+    c.set_availability(0, Availability::Active);
+    c.settle();
+    assert_eq!(c.running().len(), 1, "the slot was not used up");
+}
+
+/// A service that starts first, whose new task has just begun to run beside the old one.
+fn taken_over() -> (Cluster, TaskId, TaskId) {
+    let mut spec = replicated(1);
+    spec.update = update_config(1);
+    spec.update.as_mut().unwrap().order = UpdateOrder::StartFirst;
+    spec.rollback = spec.update;
+    let mut c = Cluster::new(1, spec);
+    c.settle();
+    let old = c.running()[0].id;
+    c.images.insert("v2".into(), Behaviour::Slow);
+    c.update(|s| set_image(s, "v2"));
+    c.settle();
+    let new = c.in_state(TaskState::Preparing)[0].clone();
+    let runs = c.report(&new, TaskState::Running);
+    c.act(runs);
+    (c, old, new.id)
+}
+
+#[test]
+fn an_update_that_is_rolled_back_at_once_does_not_stop_what_it_goes_back_to() {
+    let (mut c, old, _) = taken_over();
+    let plan = c.plan();
+    c.roll_back();
+    c.apply(plan.steps);
+    c.settle();
+    assert_eq!(ids_running(&c), [old]);
+}
+
+#[test]
+fn a_replacement_that_ends_at_once_costs_the_old_task_nothing() {
+    let (mut c, old, new) = taken_over();
+    let plan = c.plan();
+    c.fail(new);
+    assert_eq!(c.apply(plan.steps), 1, "the stop is dropped");
+    c.settle();
+    assert_eq!(ids_running(&c), [old]);
+}
+
+#[test]
+fn a_job_slot_that_completes_before_its_replacement_starts_is_not_run_again() {
+    let mode = ServiceMode::ReplicatedJob {
+        max_concurrent: 1,
+        total_completions: 1,
+    };
+    let mut c = Cluster::new(2, spec(mode));
+    c.stop_time = 600 * SECOND;
+    c.settle();
+    let first = c.in_state(TaskState::Running)[0].clone();
+    c.set_availability(place_of(&c, &first), Availability::Drain);
+    c.settle();
+    let second = c.in_state(TaskState::Ready)[0].clone();
+    assert_eq!(second.desired_state, TaskState::Ready, "it is held");
+    // The first one ignores its stop, and has been waited for.
+    c.now = c.now.plus(types::defaults::OLD_TASK_WAIT_MAX);
+    let plan = c.plan();
+    let complete = c.report(&first, TaskState::Complete);
+    c.act(complete);
+    assert_eq!(c.apply(plan.steps), 1, "the second one is not started");
+    c.settle();
+    assert_eq!(c.in_state(TaskState::Running).len(), 0);
+}
+
+#[test]
+fn a_job_slot_that_is_wanted_no_more_is_busy_until_its_task_was_told_to_stop() {
+    let mode = |max_concurrent, total_completions| ServiceMode::ReplicatedJob {
+        max_concurrent,
+        total_completions,
+    };
+    let mut job = spec(mode(2, 2));
+    // An update leaves the run that is under way alone.
+    job.options.schedule = Some(Schedule::of("0 0 1 1 *"));
+    let mut c = Cluster::new(1, job);
+    edit_service(&mut c, |s| {
+        s.job_status.get_or_insert_default().iteration = 1
+    });
+    c.images.insert("v1".into(), Behaviour::Slow);
+    c.settle();
+    let [first, second] = [0, 1].map(|n| c.in_state(TaskState::Preparing)[n].clone());
+    // The first one makes room for something urgent, and its slot is empty.
+    c.act(Action::Desire {
+        task: first.id,
+        state: TaskState::Shutdown,
+    });
+    c.update(|s| s.mode = mode(1, 1));
+    let plan = c.plan();
+    let report = c.report(&second, TaskState::Ready);
+    c.act(report);
+    c.apply(plan.steps);
+    c.check_concurrency();
+    c.settle();
+    c.check_concurrency();
+    assert_eq!(c.created.len(), 3, "the job goes on");
 }
