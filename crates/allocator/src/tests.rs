@@ -53,7 +53,7 @@ impl Bench {
             }
             for step in plan.steps {
                 if step.guards.iter().all(|g| g.holds(&self.state)) {
-                    self.apply(step.actions);
+                    self.apply(step.actions.into_vec());
                 }
             }
         }
@@ -206,7 +206,7 @@ fn a_port_that_is_given_up_goes_to_another_service_only_when_that_is_seen() {
         let of_first =
             |a: &Action| matches!(a, Action::Update(Object::Service(s)) if s.id == first);
         if !step.actions.iter().any(of_first) {
-            bench.apply(step.actions);
+            bench.apply(step.actions.into_vec());
         }
     }
     bench.settle();

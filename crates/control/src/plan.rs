@@ -267,11 +267,7 @@ mod tests {
     fn cluster(nodes: u128) -> State {
         let actions = (1..=nodes).map(|n| Action::Create(node(n).into()));
         let mut draft = Draft::new(&State::default(), Timestamp::from_secs(1));
-        let step = Step {
-            guards: Vec::new(),
-            actions: actions.collect(),
-        };
-        draft.add(step).unwrap();
+        draft.add(Step::together(actions)).unwrap();
         draft.finish().2
     }
 

@@ -460,10 +460,7 @@ impl Ledger {
             let mut actions = actions.into_iter();
             let mut begin = 0;
             for &end in ends {
-                let step = Step {
-                    guards: Vec::new(),
-                    actions: actions.by_ref().take(end - begin).collect(),
-                };
+                let step = Step::together(actions.by_ref().take(end - begin));
                 begin = end;
                 // Only what builds on a step that was dropped does not fit any more.
                 match draft.add(step) {

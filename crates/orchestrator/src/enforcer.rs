@@ -209,14 +209,14 @@ fn take_generic(left: &mut Vec<GenericResource>, unit: &GenericResource) -> bool
 }
 
 fn eviction(task: &Task, node: &Node, now: Timestamp) -> Step {
-    let mut guard = vec![Guard::Task {
+    let task_guard = Guard::Task {
         id: task.id,
         version: task.meta.version,
-    }];
-    guard.push(Guard::Node {
+    };
+    let node_guard = Guard::Node {
         id: node.id,
         version: node.meta.version,
-    });
+    };
     let status = TaskStatus {
         timestamp: now,
         state: TaskState::Rejected,
@@ -226,10 +226,11 @@ fn eviction(task: &Task, node: &Node, now: Timestamp) -> Step {
         ..task.status.clone()
     };
     Step {
-        guards: guard,
-        actions: vec![Action::Report {
+        guards: [task_guard, node_guard].into(),
+        actions: [Action::Report {
             task: task.id,
             status: Box::new(status),
-        }],
+        }]
+        .into(),
     }
 }

@@ -123,9 +123,8 @@ impl World {
     ///
     /// # Errors
     /// If the tables refuse it.
-    pub fn act(&mut self, actions: Vec<Action>) -> Result<(), String> {
-        let guards = Vec::new();
-        match self.apply(vec![Step { guards, actions }]).pop() {
+    pub fn act(&mut self, actions: impl IntoIterator<Item = Action>) -> Result<(), String> {
+        match self.apply(vec![Step::together(actions)]).pop() {
             None => Ok(()),
             Some(refusal) => Err(refusal),
         }

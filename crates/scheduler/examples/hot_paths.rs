@@ -137,10 +137,7 @@ fn replace(mut state: State, scheduler: &mut Scheduler) -> State {
             task: victim.id,
             status: Box::new(status),
         };
-        let step = store::Step {
-            guards: Vec::new(),
-            actions: vec![end, Action::Create(next.into())],
-        };
+        let step = store::Step::together([end, Action::Create(next.into())]);
         let mut draft = Draft::new(&state, now);
         let _ = draft.add(step);
         let (_, commit, next) = draft.finish();

@@ -650,13 +650,14 @@ impl<'a> Run<'a> {
             version: node.meta.version,
         };
         self.plan.push(Step {
-            guards: vec![task_guard(task), node_guard],
-            actions: vec![Action::Assign {
+            guards: [task_guard(task), node_guard].into(),
+            actions: [Action::Assign {
                 task: task.id,
                 node: node.id,
                 generic,
                 volumes: Vec::new(),
-            }],
+            }]
+            .into(),
         });
     }
 

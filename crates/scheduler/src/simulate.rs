@@ -243,8 +243,7 @@ impl Rehearsal {
     }
 
     fn act(&mut self, actions: Vec<Action>) {
-        let guards = Vec::new();
-        self.apply(vec![store::Step { guards, actions }]);
+        self.apply(vec![store::Step::together(actions)]);
     }
 
     /// Applies what fits and shows the scheduler what changed.

@@ -98,13 +98,6 @@ fn first_new(plan: &Plan, wanted: impl Fn(&NewTask) -> bool) -> Option<NewTask> 
     new.find(|n| wanted(n)).cloned()
 }
 
-fn unguarded(actions: Vec<Action>) -> Step {
-    Step {
-        guards: Vec::new(),
-        actions,
-    }
-}
-
 /// A further slot of an update that is replacing one right now.
 fn one_more(plan: &Plan, head: &State, rng: &mut dyn Entropy) -> Option<Step> {
     let replaced = plan.steps.iter().find_map(|step| {
@@ -131,7 +124,7 @@ fn one_more(plan: &Plan, head: &State, rng: &mut dyn Entropy) -> Option<Step> {
         task: old.id,
         state: TaskState::Shutdown,
     };
-    Some(unguarded(vec![stop, Action::NewTask(new)]))
+    Some(Step::together([stop, Action::NewTask(new)]))
 }
 
 /// A task of a job in a slot of its own, above all others.
@@ -150,7 +143,7 @@ fn one_more_of_job(plan: &Plan, head: &State, rng: &mut dyn Entropy) -> Option<S
     let above = known.chain(planned).max().unwrap_or(0);
     new.slot = above + 1;
     new.id = TaskId::random(rng);
-    Some(unguarded(vec![Action::NewTask(new)]))
+    Some(Step::unguarded(Action::NewTask(new)))
 }
 
 /// A new task where the policy says that there is none to be.
@@ -179,7 +172,7 @@ fn once_more(head: &State, rng: &mut dyn Entropy) -> Option<Step> {
         desired_state: TaskState::Running,
         job_iteration: None,
     };
-    Some(unguarded(vec![Action::NewTask(new)]))
+    Some(Step::unguarded(Action::NewTask(new)))
 }
 
 fn roll_back_nowhere(plan: &mut Plan, head: &State) {
@@ -254,7 +247,7 @@ fn reaper(plan: &mut Plan, head: &State, bug: Bug) {
         Bug::ReapTooEarly if !plan.steps.is_empty() => {
             let mut tasks = head.tasks().iter();
             let running = tasks.find(|t| t.status.state == TaskState::Running);
-            let removal = running.map(|t| unguarded(vec![Action::Remove(Key::Task(t.id))]));
+            let removal = running.map(|t| Step::unguarded(Action::Remove(Key::Task(t.id))));
             plan.steps.extend(removal);
         }
         _ => {}
@@ -272,7 +265,7 @@ fn allocator(plan: &mut Plan, head: &State, bug: Bug) {
         }
         Bug::PortWanders if !plan.steps.is_empty() => {
             let moved = head.services().iter().find_map(|s| other_port(s, head));
-            let moved = moved.map(|s| unguarded(vec![Action::Update(Object::Service(s))]));
+            let moved = moved.map(|s| Step::unguarded(Action::Update(Object::Service(s))));
             plan.steps.extend(moved);
         }
         _ => {}

@@ -259,23 +259,25 @@ impl<'a> Step<'a> {
     }
 
     fn report(&mut self, id: TaskId, status: &TaskStatus) -> Result<(), ApplyError> {
-        let from = self.state.tasks.expect(id)?.status.state;
-        if status.state < from {
-            return Err(ApplyError::Backwards {
-                id,
-                from,
-                to: status.state,
-            });
-        }
-        self.change(id, |t| t.status = status.clone())
+        self.change(id, |t| {
+            let (from, to) = (t.status.state, status.state);
+            if to < from {
+                return Err(ApplyError::Backwards { id, from, to });
+            }
+            t.status = status.clone();
+            Ok(())
+        })
     }
 
     fn desire(&mut self, id: TaskId, to: TaskState) -> Result<(), ApplyError> {
-        let from = self.state.tasks.expect(id)?.desired_state;
-        if to < from {
-            return Err(ApplyError::Backwards { id, from, to });
-        }
-        self.change(id, |t| t.desired_state = to)
+        self.change(id, |t| {
+            let from = t.desired_state;
+            if to < from {
+                return Err(ApplyError::Backwards { id, from, to });
+            }
+            t.desired_state = to;
+            Ok(())
+        })
     }
 
     fn advance(
@@ -285,28 +287,30 @@ impl<'a> Step<'a> {
         to: TaskState,
         edit: impl FnOnce(&mut Task),
     ) -> Result<(), ApplyError> {
-        let old = self.state.tasks.expect(id)?.clone();
-        let have = old.status.state;
-        if have != from {
-            return Err(ApplyError::Backwards { id, from: have, to });
-        }
-        self.replace(old, edit);
-        Ok(())
+        self.change(id, |t| {
+            let have = t.status.state;
+            if have != from {
+                return Err(ApplyError::Backwards { id, from: have, to });
+            }
+            edit(t);
+            Ok(())
+        })
     }
 
-    fn change(&mut self, id: TaskId, edit: impl FnOnce(&mut Task)) -> Result<(), ApplyError> {
-        let old = self.state.tasks.expect(id)?.clone();
-        self.replace(old, edit);
-        Ok(())
-    }
-
-    /// Changes a task that was just looked up.
-    fn replace(&mut self, old: Arc<Task>, edit: impl FnOnce(&mut Task)) {
-        let mut task = Task::clone(&old);
-        edit(&mut task);
+    /// Changes a task, or leaves it as it is if `edit` fails.
+    fn change(
+        &mut self,
+        id: TaskId,
+        edit: impl FnOnce(&mut Task) -> Result<(), ApplyError>,
+    ) -> Result<(), ApplyError> {
         let stamp = self.stamp();
-        let replaced = self.state.tasks.replace(old, task, stamp);
+        let replaced = self.state.tasks.change(id, stamp, |old| {
+            let mut task = old.clone();
+            edit(&mut task)?;
+            Ok(task)
+        })?;
         self.changed(diff(replaced));
+        Ok(())
     }
 }
 

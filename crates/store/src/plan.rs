@@ -4,6 +4,7 @@
 //! newest state; a step whose ground has moved is dropped, and the change that moved it makes
 //! the stage look again.
 
+use smallvec::{SmallVec, smallvec};
 use types::{NodeId, ServiceId, TaskId, Timestamp};
 
 use crate::action::{Action, Transaction};
@@ -38,29 +39,40 @@ pub enum Guard {
     },
 }
 
+/// Guards of a step. By far the most steps place a task: they fit in without an allocation.
+pub type Guards = SmallVec<[Guard; 2]>;
+
+/// Actions of a step; the same.
+pub type Actions = SmallVec<[Action; 1]>;
+
 /// Actions that happen together or not at all.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Step {
     /// What they were decided from.
-    pub guards: Vec<Guard>,
+    pub guards: Guards,
     /// The actions, in order.
-    pub actions: Vec<Action>,
+    pub actions: Actions,
 }
 
 impl Step {
     /// A single action without a guard: for actions that check themselves when applied.
     pub fn unguarded(action: Action) -> Self {
+        Self::together([action])
+    }
+
+    /// Several actions without a guard.
+    pub fn together(actions: impl IntoIterator<Item = Action>) -> Self {
         Self {
-            guards: Vec::new(),
-            actions: vec![action],
+            guards: Guards::new(),
+            actions: actions.into_iter().collect(),
         }
     }
 
     /// A single action decided from one object.
     pub fn guarded(guard: Guard, action: Action) -> Self {
         Self {
-            guards: vec![guard],
-            actions: vec![action],
+            guards: smallvec![guard],
+            actions: [action].into(),
         }
     }
 }

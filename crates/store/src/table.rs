@@ -120,8 +120,7 @@ impl<T: Record> Table<T> {
 
     /// Replaces an object that is still at the version the new one was made from.
     pub(crate) fn update(&mut self, row: T, stamp: Meta) -> Result<Replaced<T>, ApplyError> {
-        let old = self.expect(row.id())?.clone();
-        let (have, given) = (old.meta().version, row.meta().version);
+        let (have, given) = (self.expect(row.id())?.meta().version, row.meta().version);
         if have != given {
             let id = row.id().to_string();
             return Err(ApplyError::Stale {
@@ -132,25 +131,32 @@ impl<T: Record> Table<T> {
             });
         }
         self.check_name(&row)?;
-        Ok(self.replace(old, row, stamp))
+        self.change(row.id(), stamp, |_| Ok(row))
     }
 
-    /// Replaces an object whatever its version; the caller has checked what matters.
-    pub(crate) fn replace(&mut self, old: Arc<T>, mut row: T, stamp: Meta) -> Replaced<T> {
-        *row.meta_mut() = Meta {
-            created_at: old.meta().created_at,
+    /// Changes an object whatever its version, or leaves it as it is if `edit` fails. One way down
+    /// the tree: this is what a change of a task costs.
+    pub(crate) fn change(
+        &mut self,
+        id: T::Id,
+        stamp: Meta,
+        edit: impl FnOnce(&T) -> Result<T, ApplyError>,
+    ) -> Result<Replaced<T>, ApplyError> {
+        let Some(row) = self.rows.get_mut(&id) else {
+            return Err(not_found::<T>(id));
+        };
+        let mut new = edit(row)?;
+        *new.meta_mut() = Meta {
+            created_at: row.meta().created_at,
             ..stamp
         };
-        let new = Arc::new(row);
+        let new = Arc::new(new);
+        let old = std::mem::replace(row, new.clone());
         if index_differs(old.as_ref(), new.as_ref()) {
             self.unindex(&old);
             self.index(&new);
         }
-        match self.rows.get_mut(&new.id()) {
-            Some(row) => *row = new.clone(),
-            None => _ = self.rows.insert(new.id(), new.clone()),
-        }
-        Replaced { old, new }
+        Ok(Replaced { old, new })
     }
 
     /// Removes an object.
@@ -169,10 +175,7 @@ impl<T: Record> Table<T> {
 
     /// The object of an id, or the error that says it is not there.
     pub(crate) fn expect(&self, id: T::Id) -> Result<&Arc<T>, ApplyError> {
-        self.rows.get(&id).ok_or_else(|| ApplyError::NotFound {
-            kind: T::KIND,
-            id: id.to_string(),
-        })
+        self.rows.get(&id).ok_or_else(|| not_found::<T>(id))
     }
 
     fn check_name(&self, row: &T) -> Result<(), ApplyError> {
@@ -210,6 +213,13 @@ impl<T: Record> Table<T> {
             self.custom
                 .remove(&(entry.key.clone(), entry.val.clone(), row.id()));
         }
+    }
+}
+
+fn not_found<T: Record>(id: T::Id) -> ApplyError {
+    ApplyError::NotFound {
+        kind: T::KIND,
+        id: id.to_string(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The task table: its own indexes by service and slot, by node and by being unplaced.
+//! The task table: its own indexes by service and slot and by node.
 
 use std::sync::Arc;
 
@@ -17,7 +17,6 @@ pub struct TaskTable {
     table: Table<Task>,
     by_slot: OrdSet<(ServiceId, u64, TaskId)>,
     by_node: OrdSet<(NodeId, TaskId)>,
-    unplaced: OrdSet<TaskId>,
     by_state: [usize; STATES],
 }
 
@@ -81,9 +80,10 @@ impl TaskTable {
             .filter_map(|(_, task)| self.table.get(*task))
     }
 
-    /// Tasks observed before ASSIGNED: they wait for the allocator or the scheduler.
+    /// Tasks observed before ASSIGNED: they wait for the allocator or the scheduler. Looks at every
+    /// task: for stages that begin. An index would cost every task that is placed two changes.
     pub fn unplaced(&self) -> impl Iterator<Item = &Arc<Task>> {
-        self.unplaced.iter().filter_map(|id| self.table.get(*id))
+        self.iter().filter(|t| t.status.state < TaskState::Assigned)
     }
 
     /// Tasks with their own name.
@@ -122,10 +122,15 @@ impl TaskTable {
         Ok(replaced)
     }
 
-    pub(crate) fn replace(&mut self, old: Arc<Task>, task: Task, stamp: Meta) -> Replaced<Task> {
-        let replaced = self.table.replace(old, task, stamp);
+    pub(crate) fn change(
+        &mut self,
+        id: TaskId,
+        stamp: Meta,
+        edit: impl FnOnce(&Task) -> Result<Task, ApplyError>,
+    ) -> Result<Replaced<Task>, ApplyError> {
+        let replaced = self.table.change(id, stamp, edit)?;
         self.reindex(&replaced);
-        replaced
+        Ok(replaced)
     }
 
     pub(crate) fn remove(&mut self, id: TaskId) -> Result<Arc<Task>, ApplyError> {
@@ -150,11 +155,6 @@ impl TaskTable {
             self.unindex_node(old);
             self.index_node(new);
         }
-        match (is_unplaced(old), is_unplaced(new)) {
-            (false, true) => _ = self.unplaced.insert(new.id),
-            (true, false) => _ = self.unplaced.remove(&old.id),
-            _ => {}
-        }
         self.by_state[place(old.status.state)] -= 1;
         self.by_state[place(new.status.state)] += 1;
     }
@@ -162,16 +162,12 @@ impl TaskTable {
     fn index(&mut self, task: &Task) {
         self.index_slot(task);
         self.index_node(task);
-        if is_unplaced(task) {
-            self.unplaced.insert(task.id);
-        }
         self.by_state[place(task.status.state)] += 1;
     }
 
     fn unindex(&mut self, task: &Task) {
         self.unindex_slot(task);
         self.unindex_node(task);
-        self.unplaced.remove(&task.id);
         self.by_state[place(task.status.state)] -= 1;
     }
 
@@ -198,11 +194,6 @@ impl TaskTable {
             self.by_node.remove(&(node, task.id));
         }
     }
-}
-
-/// Whether it waits for the allocator or the scheduler.
-fn is_unplaced(task: &Task) -> bool {
-    task.status.state < TaskState::Assigned
 }
 
 fn place(state: TaskState) -> usize {

@@ -179,8 +179,8 @@ pub struct Task {
     pub status: TaskStatus,
     /// What is wanted; never lowered.
     pub desired_state: TaskState,
-    /// Networks it is attached to.
-    pub networks: Vec<NetworkAttachment>,
+    /// Networks it is attached to, shared by all versions of its record.
+    pub networks: Arc<[NetworkAttachment]>,
     /// The service's endpoint when the task was allocated.
     pub endpoint: Option<Arc<Endpoint>>,
     /// Log driver in force.
@@ -207,7 +207,7 @@ impl Task {
             annotations: None,
             status: TaskStatus::default(),
             desired_state: TaskState::Running,
-            networks: Vec::new(),
+            networks: Arc::default(),
             endpoint: None,
             log_driver: None,
             assigned_generic_resources: Vec::new(),

@@ -270,7 +270,7 @@ fn read_task(mut record: v1::TaskRecord, shared: &mut dyn Shared) -> Result<Task
         annotations: record.annotations.map(|a| Box::new(Annotations::from(a))),
         status: read_status(record.status.unwrap_or_default())?,
         desired_state: task_state("desired_state", record.desired_state)?,
-        networks: list(record.networks)?,
+        networks: list(record.networks)?.into(),
         endpoint: endpoint.map(Arc::new),
         log_driver: record
             .log_driver

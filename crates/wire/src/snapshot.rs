@@ -423,7 +423,8 @@ impl Shared for SharedParts {
     }
 
     fn share(&mut self, task: &mut Task) {
-        for attachment in &mut task.networks {
+        // Nobody shares what was just read.
+        for attachment in Arc::get_mut(&mut task.networks).into_iter().flatten() {
             let network = &attachment.network;
             let key = (network.id, network.meta.version);
             share_in(&mut self.networks, key, &mut attachment.network);

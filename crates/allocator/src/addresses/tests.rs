@@ -102,12 +102,12 @@ impl Bench {
             ..Task::new(TaskId::random(&mut self.entropy), service.spec.clone())
         };
         let address = Held::read(&self.state, &self.network)?.choose(&task)?;
-        task.networks.push(NetworkAttachment {
+        task.networks = Arc::new([NetworkAttachment {
             network: Arc::new(self.network.clone()),
             addresses: vec![address.clone()],
             aliases: Vec::new(),
             driver_attachment_opts: Default::default(),
-        });
+        }]);
         let id = task.id;
         self.apply(Action::Create(Object::from(task)));
         Ok((id, address))

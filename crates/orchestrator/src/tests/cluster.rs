@@ -231,10 +231,7 @@ impl Cluster {
             .map(|t| self.report(t, TaskState::Orphaned))
             .collect();
         actions.push(Action::Remove(store::Key::Node(id)));
-        self.apply(vec![Step {
-            guards: Vec::new(),
-            actions,
-        }]);
+        self.apply(vec![Step::together(actions)]);
     }
 
     /// Old tasks kept per slot.

@@ -95,7 +95,7 @@ pub fn with_service_spec(task: api::Task, service_spec: Arc<ServiceSpec>) -> Res
         annotations: (annotations != Annotations::default()).then(|| Box::new(annotations)),
         status: message("status", task.status)?,
         desired_state: task_state("desired_state", task.desired_state)?,
-        networks: list("networks", task.networks)?,
+        networks: list("networks", task.networks)?.into(),
         endpoint: endpoint.map(Arc::new),
         log_driver: log_driver.map(Arc::new),
         assigned_generic_resources: list(

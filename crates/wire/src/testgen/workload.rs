@@ -175,7 +175,7 @@ impl Gen {
             annotations: self.maybe(|g| Box::new(g.annotations())),
             status: self.task_status(),
             desired_state: self.task_state(),
-            networks: self.list(Self::attachment),
+            networks: self.list(Self::attachment).into(),
             endpoint: self.maybe(Self::endpoint).map(Arc::new),
             log_driver: self.maybe(Self::driver).map(Arc::new),
             assigned_generic_resources: self.generics(),
