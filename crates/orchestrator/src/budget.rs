@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use store::{Guard, Plan, Step};
-use types::{NodeId, TaskId};
+use types::{NodeId, ServiceId, TaskId};
 
 /// Most actions in one plan (give or take one step). A new task is about 60 bytes in the log, so
 /// a full plan stays well under a MiB and is applied within milliseconds.
@@ -67,4 +67,14 @@ pub(crate) fn guarded_nodes(plan: &Plan) -> BTreeSet<NodeId> {
         _ => None,
     });
     nodes.collect()
+}
+
+/// The services that the steps of a plan were decided from.
+pub(crate) fn guarded_services(plan: &Plan) -> BTreeSet<ServiceId> {
+    let guards = plan.steps.iter().flat_map(|s| &s.guards);
+    let services = guards.filter_map(|guard| match guard {
+        Guard::Service { id, .. } => Some(*id),
+        _ => None,
+    });
+    services.collect()
 }

@@ -18,7 +18,7 @@ use types::{
     TaskSpec, TaskState, Timestamp,
 };
 
-use crate::budget::{Budget, guarded_nodes, guarded_tasks};
+use crate::budget::{Budget, guarded_nodes, guarded_services, guarded_tasks};
 use crate::fit;
 use crate::ground::Ground;
 use crate::slot::age;
@@ -30,8 +30,10 @@ pub struct Enforcer {
     /// Services that have another spec.
     services: BTreeSet<ServiceId>,
     /// Nodes that the latest plan evicts from, and the tasks that it evicts: whatever moves one of
-    /// them may have dropped an eviction.
+    /// them or their services may have dropped an eviction.
     planned: (BTreeSet<NodeId>, BTreeSet<TaskId>),
+    /// The services of those tasks.
+    planned_services: BTreeSet<ServiceId>,
     /// Nothing was looked at yet.
     fresh: bool,
 }
@@ -60,8 +62,13 @@ impl Enforcer {
             Change::Service(Diff {
                 old: Some(old),
                 new: Some(new),
-            }) if old.spec_version != new.spec_version => {
-                self.services.insert(new.id);
+            }) => {
+                if old.spec_version != new.spec_version {
+                    self.services.insert(new.id);
+                }
+                if self.planned_services.contains(&new.id) {
+                    self.dirty.extend(nodes);
+                }
             }
             Change::Task(diff) if tasks.contains(&diff.latest().id) => {
                 self.dirty.extend(diff.latest().node_id);
@@ -88,12 +95,13 @@ impl Enforcer {
             let active = |n: &&Arc<Node>| n.spec.availability == Availability::Active;
             if let Some(node) = node.filter(active) {
                 for task in evicted(view, node) {
-                    budget.push(eviction(task, node, now));
+                    budget.push(eviction(view, task, node, now));
                 }
             }
         }
         let mut plan = budget.into_plan();
         self.planned = (guarded_nodes(&plan), guarded_tasks(&plan));
+        self.planned_services = guarded_services(&plan);
         if !self.dirty.is_empty() {
             plan.wake(now);
         }
@@ -208,7 +216,8 @@ fn take_generic(left: &mut Vec<GenericResource>, unit: &GenericResource) -> bool
     }
 }
 
-fn eviction(task: &Task, node: &Node, now: Timestamp) -> Step {
+fn eviction(view: &State, task: &Task, node: &Node, now: Timestamp) -> Step {
+    let service = task.service_id.and_then(|id| view.services().get(id));
     let task_guard = Guard::Task {
         id: task.id,
         version: task.meta.version,
@@ -217,6 +226,11 @@ fn eviction(task: &Task, node: &Node, now: Timestamp) -> Step {
         id: node.id,
         version: node.meta.version,
     };
+    let service_guard = service.map(|s| Guard::Service {
+        id: s.id,
+        version: s.meta.version,
+    });
+    let guards = [task_guard, node_guard].into_iter().chain(service_guard);
     let status = TaskStatus {
         timestamp: now,
         state: TaskState::Rejected,
@@ -226,7 +240,7 @@ fn eviction(task: &Task, node: &Node, now: Timestamp) -> Step {
         ..task.status.clone()
     };
     Step {
-        guards: [task_guard, node_guard].into(),
+        guards: guards.collect(),
         actions: [Action::Report {
             task: task.id,
             status: Box::new(status),

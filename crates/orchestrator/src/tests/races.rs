@@ -6,7 +6,9 @@ use store::{Action, Object};
 use types::options::Schedule;
 use types::service::UpdateOrder;
 use types::task::RestartCondition;
-use types::{Availability, NodeState, Service, ServiceMode, Task, TaskId, TaskState};
+use types::{
+    Availability, Node, NodeState, Service, ServiceMode, ServiceSpec, Task, TaskId, TaskState,
+};
 
 use super::cluster::{Behaviour, Cluster, replicated, restart, set_image, spec, update_config};
 
@@ -289,6 +291,45 @@ fn a_replacement_that_ends_at_once_costs_the_old_task_nothing() {
     assert_eq!(c.apply(plan.steps), 1, "the stop is dropped");
     c.settle();
     assert_eq!(ids_running(&c), [old]);
+}
+
+fn outside_of_zone_two(spec: &mut ServiceSpec) {
+    let placement = spec.task.placement.get_or_insert_default();
+    placement.constraints = vec!["node.labels.zone != two".into()];
+}
+
+fn into_zone_two(node: &mut Node) {
+    let labels = &mut node.spec.annotations.labels;
+    labels.insert("zone".into(), "two".into());
+}
+
+#[test]
+fn a_constraint_that_is_taken_back_at_once_costs_no_task() {
+    let mut c = Cluster::new(1, replicated(1));
+    c.settle();
+    let before = ids_running(&c);
+    c.update(outside_of_zone_two);
+    c.settle();
+    c.edit_node(0, into_zone_two);
+    let evictions = c.enforcer.plan(&c.state.clone(), c.now);
+    c.roll_back();
+    assert_eq!(c.apply(evictions.steps), 1, "the eviction is dropped");
+    c.settle();
+    assert_eq!(before, ids_running(&c));
+}
+
+#[test]
+fn an_eviction_dropped_by_a_change_of_the_service_that_decides_nothing_is_made_later() {
+    let mut spec = replicated(1);
+    outside_of_zone_two(&mut spec);
+    let mut c = Cluster::new(1, spec);
+    c.settle();
+    c.edit_node(0, into_zone_two);
+    let evictions = c.enforcer.plan(&c.state.clone(), c.now);
+    edit_service(&mut c, |s| s.update_status = None);
+    assert_eq!(c.apply(evictions.steps), 1, "the eviction is dropped");
+    let again = c.enforcer.plan(&c.state.clone(), c.now);
+    assert_eq!(again.steps.len(), 1);
 }
 
 #[test]
