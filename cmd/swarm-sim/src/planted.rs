@@ -14,7 +14,7 @@ pub const CAUGHT_MIN_PERCENT: usize = 95;
 /// cannot be broken from outside the cores: `invariants` has a test for R9.
 pub const SHOWN: &[&str] = &[
     "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8", "R10", "R11", "O1", "O2", "O3", "O4", "O5",
-    "O6", "O7", "O8", "O9", "O10", "O11", "L1", "L2", "L3", "W2", "W4", "X1", "X4",
+    "O6", "O7", "O8", "O9", "O10", "O11", "O12", "L1", "L2", "L3", "W2", "W4", "X1", "X4",
 ];
 
 /// How a bug was caught.

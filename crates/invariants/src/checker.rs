@@ -7,7 +7,7 @@ use store::{Change, Commit, Diff, State};
 use types::defaults::TASK_HISTORY_RETENTION_LIMIT;
 use types::{Service, ServiceId, SlotKey, Task, TaskId, TaskState, Timestamp};
 
-use crate::{Verdict, access, must, services, slots, tasks};
+use crate::{Verdict, access, must, services, slots, stops, tasks};
 
 /// Most tasks that may be made in one slot within a minute (O8): a service whose tasks end at once
 /// gets one a second, the rest is for what operators and lost nodes add.
@@ -67,6 +67,7 @@ impl Checker {
                 }
                 Change::Task(diff) => {
                     tasks::check(before, after, diff)?;
+                    stops::check(around, diff)?;
                     self.note_orders(diff);
                     if let (None, Some(task)) = (&diff.old, &diff.new) {
                         if slots::is_step(self, before, task) {

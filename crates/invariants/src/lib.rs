@@ -14,6 +14,7 @@ mod desired;
 mod replication;
 mod services;
 mod slots;
+mod stops;
 mod tables;
 mod tasks;
 
