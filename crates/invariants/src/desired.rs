@@ -50,8 +50,8 @@ pub fn as_desired(state: &State) -> Verdict {
 
 /// What runs is where its own constraints allow it or those that its service has by now (an update
 /// that paused has not replaced it), on a node that is not drained. Where replacements start first,
-/// a drained node's task goes on as long as there is no room for its replacement; a paused node
-/// keeps what it has.
+/// a drained node's task goes on as long as there is no room for its replacement, and for good if
+/// its like ended as often as it may; a paused node keeps what it has.
 fn fits_where_it_is(state: &State, task: &Task) -> Verdict {
     let node = task.node_id.and_then(|n| state.nodes().get(n));
     let Some(node) = node.filter(|n| n.status.state == NodeState::Ready) else {
@@ -59,10 +59,14 @@ fn fits_where_it_is(state: &State, task: &Task) -> Verdict {
     };
     let runs = task.status.state == TaskState::Running && task.is_runnable();
     let service = task.service_id.and_then(|s| state.services().get(s));
-    let beside = |t: &Task| t.id != task.id && SlotKey::of(t) == SlotKey::of(task);
+    let beside = |t: &&Arc<Task>| t.id != task.id && SlotKey::of(t) == SlotKey::of(task);
     let kept = |s: &Arc<Service>| {
-        let mut slot = state.tasks().of_service(s.id);
-        may_start_first(s) && slot.any(|t| beside(t) && t.is_runnable())
+        let slot: Vec<_> = state.tasks().of_service(s.id).filter(beside).collect();
+        let tried = |t: &Task| {
+            let like = t.spec_version == task.spec_version;
+            like && t.meta.created_at >= task.meta.created_at && ended_for_good(t, &slot)
+        };
+        may_start_first(s) && slot.iter().any(|t| t.is_runnable() || tried(t))
     };
     let drained = node.spec.availability == Availability::Drain && !service.is_some_and(kept);
     let specs = service.map(|s| &s.spec.task).into_iter();

@@ -230,8 +230,11 @@ impl Settler<'_, '_> {
             // It goes on until the update, which is under way, comes to its slot.
             return self.stop_all(gone);
         };
+        // What a paused update tried beside it says nothing of its like.
+        let alike = |t: &Task| t.spec_version == Some(version);
         let tried = |t: &&Arc<Task>| {
-            t.id != task.id && t.meta.created_at >= task.meta.created_at && ended_by_itself(t)
+            let later = t.id != task.id && t.meta.created_at >= task.meta.created_at;
+            later && alike(t) && ended_by_itself(t)
         };
         match self.slot.tasks().rfind(tried) {
             Some(last) if !may_restart(last, self.slot) => self.stop_all(gone),

@@ -685,6 +685,25 @@ fn what_cannot_be_replaced_by_its_like_while_an_update_is_paused_gets_the_new_sp
 }
 
 #[test]
+fn attempts_of_a_paused_update_do_not_count_for_the_like_of_a_drained_task() {
+    let mut c = service(2, |u| u.order = UpdateOrder::StartFirst);
+    c.images.insert("gone".to_owned(), Behaviour::Missing);
+    c.update(|s| {
+        set_image(s, "gone");
+        s.task.restart = restart(RestartCondition::Any, 1);
+    });
+    c.run(60 * SECOND);
+    assert_eq!(c.update_state(), UpdateState::Paused);
+    all_run(&c, "v1", 2);
+    for at in 0..2 {
+        c.set_availability(at, Availability::Drain);
+        c.run(60 * SECOND);
+        all_run(&c, "v1", 2);
+        assert!(c.running().iter().all(|t| t.node_id != Some(c.nodes[at])));
+    }
+}
+
+#[test]
 fn a_drained_task_whose_like_cannot_start_goes_on_until_the_new_spec_runs() {
     let (mut c, config) = service_with_config(3, |u| u.order = UpdateOrder::StartFirst);
     c.images.insert("gone".to_owned(), Behaviour::Missing);
