@@ -76,18 +76,15 @@ pub(crate) fn may_restart(task: &Task, slot: &Slot<'_>) -> bool {
     deaths(task, slot, policy.window) <= policy.max_attempts
 }
 
-/// Ends of the same spec version in the window that closes with this one, itself included. The
-/// first end is not an attempt, so `n` ends mean that `n - 1` attempts are used up.
+/// Ends of the same spec version in the window that closes with the latest of them, which need not
+/// be that of the newest task: a start-first service has two. The first end is not an attempt, so
+/// `n` ends mean that `n - 1` attempts are used up.
 fn deaths(last: &Task, slot: &Slot<'_>, window: Option<Duration>) -> u64 {
     let window = window.filter(|w| !w.is_zero()).unwrap_or(Duration::MAX);
-    let closes = reached_at(last);
-    let counts = |t: &Task| {
-        t.spec_version == last.spec_version
-            && ended_by_itself(t)
-            && reached_at(t) <= closes
-            && closes.since(reached_at(t)) < window
-    };
-    slot.tasks().filter(|t| counts(t)).count() as u64
+    let counts = |t: &&Arc<Task>| t.spec_version == last.spec_version && ended_by_itself(t);
+    let ends = || slot.tasks().filter(counts).map(|t| reached_at(t));
+    let closes = ends().max().unwrap_or(Timestamp::ZERO);
+    ends().filter(|at| closes.since(*at) < window).count() as u64
 }
 
 /// The pause before a candidate may start: none for replacements of tasks that were told to

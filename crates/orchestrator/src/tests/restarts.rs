@@ -221,3 +221,31 @@ fn a_replacement_that_fails_beside_a_task_of_a_drained_node_is_tried_again_after
         assert_eq!(c.running().len(), 1, "the old task goes on meanwhile");
     }
 }
+
+#[test]
+fn who_ends_after_the_one_that_was_to_take_over_counts_as_an_attempt() {
+    let mut spec = replicated(1);
+    spec.update = Some(types::service::UpdateConfig {
+        order: types::service::UpdateOrder::StartFirst,
+        ..types::service::UpdateConfig::default()
+    });
+    spec.task.restart = restart(RestartCondition::Any, 1);
+    let mut c = Cluster::new(2, spec);
+    c.settle();
+    let old = c.running()[0].clone();
+    c.images.insert("v1".to_owned(), Behaviour::Slow);
+    let at = c
+        .nodes
+        .iter()
+        .position(|n| Some(*n) == old.node_id)
+        .unwrap();
+    c.set_availability(at, types::Availability::Drain);
+    c.settle();
+    let new = c.in_state(TaskState::Preparing)[0].id;
+    c.fail(new);
+    c.settle();
+    c.now = c.now.plus(SECOND);
+    c.fail(old.id);
+    c.run(60 * SECOND);
+    assert_eq!(c.created.len(), 2, "one attempt is allowed");
+}
