@@ -194,10 +194,7 @@ impl Allocator {
             return Some(Step::unguarded(allocate));
         };
         let service = view.services().get(id)?;
-        let guard = Guard::Service {
-            id,
-            version: service.meta.version,
-        };
+        let guard = Guard::service(service);
         // Until it has passed: a change of the service may drop the step, or let it pass.
         self.waiting.entry(id).or_default().insert(task.id);
         let why = if is_allocated(service) {

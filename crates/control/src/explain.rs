@@ -3,10 +3,10 @@
 use calendar::LeftOut;
 use scheduler::explain as look;
 use store::State;
-use types::{Node, NodeId, SlotKey, Strategy, Task, TaskState, Timestamp};
+use types::{NodeId, SlotKey, Strategy, Task, TaskState, Timestamp};
 use wire::{api, swarm::v1 as pb};
 
-use crate::{advice, progress};
+use crate::{advice, plan, progress};
 
 /// Earlier tasks of the slot that are listed.
 const HISTORY_MAX: usize = 5;
@@ -14,13 +14,7 @@ const HISTORY_MAX: usize = 5;
 /// Explains a task.
 pub fn of(state: &State, task: &Task, examples_max: usize, now: Timestamp) -> pb::ExplainResponse {
     let seen = look::task(state, task.id, now);
-    let hostname = |id: NodeId| {
-        state
-            .nodes()
-            .get(id)
-            .map_or("", |n| Node::hostname(n))
-            .to_owned()
-    };
+    let hostname = |id: NodeId| plan::hostname(state, id);
     let until = orchestrator::delayed_until(state, task, now).filter(|at| *at > now);
     let mut reply = pb::ExplainResponse {
         task_id: task.id.to_string(),

@@ -240,12 +240,12 @@ pub fn hostname(state: &State, id: NodeId) -> String {
 
 #[cfg(test)]
 mod tests {
-    use store::{Action, Step};
     use types::node::{NodeDescription, NodeStatus};
     use types::service::{EndpointSpec, PortConfig, PublishMode, UpdateConfig, UpdateOrder};
     use types::{Annotations, ContainerSpec, NodeSpec, NodeState, Runtime, ServiceMode};
 
     use super::*;
+    use crate::testing::tables;
 
     fn node(n: u128) -> Node {
         Node {
@@ -265,10 +265,7 @@ mod tests {
     }
 
     fn cluster(nodes: u128) -> State {
-        let actions = (1..=nodes).map(|n| Action::Create(node(n).into()));
-        let mut draft = Draft::new(&State::default(), Timestamp::from_secs(1));
-        draft.add(Step::together(actions)).unwrap();
-        draft.finish().2
+        tables(Timestamp::from_secs(1), (1..=nodes).map(|n| node(n).into()))
     }
 
     fn web(replicas: u64) -> ServiceSpec {

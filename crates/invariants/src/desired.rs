@@ -247,7 +247,7 @@ fn belongs(node: &Node, service: &Service) -> bool {
         && scheduler::constraint::check_all(&constraints(&service.spec.task), node)
 }
 
-fn constraints(spec: &types::TaskSpec) -> Vec<String> {
+pub(crate) fn constraints(spec: &types::TaskSpec) -> Vec<String> {
     let placement = spec.placement.iter().flat_map(|p| &p.constraints);
     placement.cloned().collect()
 }

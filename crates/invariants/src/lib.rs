@@ -17,6 +17,8 @@ mod slots;
 mod stops;
 mod tables;
 mod tasks;
+#[cfg(test)]
+mod testing;
 
 pub use access::{Certificate, Certificates, Ground, Hearsay, admitted};
 pub use checker::Checker;

@@ -65,7 +65,8 @@ fn goal(service: &Service) -> TaskState {
     }
 }
 
-fn records(state: &State, service: ServiceId, key: SlotKey) -> Vec<&Arc<Task>> {
+/// The tasks of one slot.
+pub(crate) fn records(state: &State, service: ServiceId, key: SlotKey) -> Vec<&Arc<Task>> {
     let all = state.tasks().of_service(service);
     all.filter(|t| SlotKey::of(t) == key).collect()
 }

@@ -7,6 +7,8 @@ use types::node::Membership;
 use types::task::DISPLACED;
 use types::{Availability, Node, NodeState, Service, ServiceMode, SlotKey, Task, TaskState};
 
+use crate::desired::constraints;
+use crate::slots::records;
 use crate::{Verdict, must};
 
 /// O12: a task that runs is told to stop only for a reason that is there when it is told. A step
@@ -48,15 +50,12 @@ fn node_lets_go(state: &State, task: &Task) -> bool {
 /// Whether another task of the slot is meant to run, or was and completed it.
 fn has_successor(state: &State, task: &Task) -> bool {
     let fills = |t: &Task| t.is_runnable() || t.status.state == TaskState::Complete;
-    let mut slot = records(state, task).filter(|t| t.id != task.id);
-    slot.any(|t| t.job_iteration == task.job_iteration && fills(t))
-}
-
-fn records<'a>(state: &'a State, task: &Task) -> impl Iterator<Item = &'a Task> {
-    let key = SlotKey::of(task);
-    let all = task.service_id.map(|s| state.tasks().of_service(s));
-    let all = all.into_iter().flatten().map(AsRef::as_ref);
-    all.filter(move |t: &&Task| SlotKey::of(t) == key)
+    let Some(service) = task.service_id else {
+        return false;
+    };
+    let slot = records(state, service, SlotKey::of(task)).into_iter();
+    let mut others = slot.filter(|t| t.id != task.id);
+    others.any(|t| t.job_iteration == task.job_iteration && fills(t))
 }
 
 /// Whether the service has no use for the task where it is: it asks for another, for fewer, or for
@@ -92,8 +91,7 @@ fn slots(state: &State, service: &Service) -> u64 {
 }
 
 fn belongs(node: &Node, service: &Service) -> bool {
-    let placement = service.spec.task.placement.iter();
-    let asked: Vec<_> = placement.flat_map(|p| p.constraints.clone()).collect();
+    let asked = constraints(&service.spec.task);
     node.spec.membership == Membership::Accepted && scheduler::constraint::check_all(&asked, node)
 }
 
@@ -101,19 +99,11 @@ fn belongs(node: &Node, service: &Service) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use store::{Action, Change, Draft, NewTask, Object, Step};
-    use types::task::TaskStatus;
-    use types::{NodeId, NodeSpec, ServiceId, ServiceSpec, TaskId, Timestamp};
+    use store::{Action, Change, NewTask, Object};
+    use types::{NodeId, NodeSpec, ServiceSpec, Timestamp};
 
     use super::*;
-
-    fn service() -> ServiceId {
-        ServiceId::from_u128(9).unwrap()
-    }
-
-    fn task(n: u128) -> TaskId {
-        TaskId::from_u128(n).unwrap()
-    }
+    use crate::testing::{applied, report, service, task, want};
 
     fn born(n: u128, slot: u64) -> Action {
         Action::NewTask(NewTask {
@@ -128,28 +118,15 @@ mod tests {
     }
 
     fn runs(n: u128) -> Action {
-        Action::Report {
-            task: task(n),
-            status: Box::new(TaskStatus {
-                state: TaskState::Running,
-                ..TaskStatus::default()
-            }),
-        }
+        report(n, TaskState::Running)
     }
 
     fn stop(n: u128) -> Action {
-        Action::Desire {
-            task: task(n),
-            state: TaskState::Shutdown,
-        }
+        want(n, TaskState::Shutdown)
     }
 
     fn apply(state: &mut State, actions: Vec<Action>) -> Verdict {
-        let mut draft = Draft::new(state, Timestamp::from_secs(1));
-        for action in actions {
-            draft.add(Step::unguarded(action)).unwrap();
-        }
-        let (_, commit, after) = draft.finish();
+        let (commit, after) = applied(state, Timestamp::from_secs(1), actions);
         let before = std::mem::replace(state, after);
         let tasks = commit.changes.iter().filter_map(|change| match change {
             Change::Task(diff) => Some(diff),

@@ -4,11 +4,12 @@
 //! own certificate. They answer it there at once; the leader records it in the log, from which
 //! agents and operators have it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use consensus::{Member, RaftId};
+use replica::Handle;
 use replica::net::Addresses;
-use replica::{Handle, Status};
 use tokio::sync::watch;
 
 use crate::membership::is_reachable;
@@ -18,19 +19,21 @@ use crate::membership::is_reachable;
 const RETRY_PERIOD: Duration = Duration::from_secs(1);
 
 /// Members whose record differs from what they say, this one among them.
-fn outdated(status: &Status, own: &str, moved: &Addresses) -> Vec<Member> {
-    let says = |id: &RaftId| match *id == status.id {
+fn outdated(
+    members: &BTreeMap<RaftId, Member>,
+    (own_id, own): (RaftId, &str),
+    moved: &Addresses,
+) -> Vec<Member> {
+    let says = |id: &RaftId| match *id == own_id {
         true => Some(own),
         false => moved.get(id).map(String::as_str),
     };
-    let members = status.membership.members.iter();
+    let members = members.iter();
     let differs = |(id, member): (&RaftId, &Member)| {
         let addr = says(id).filter(|addr| *addr != member.addr && is_reachable(addr))?;
-        let (raft_id, node_id) = (*id, member.node_id.clone());
         Some(Member {
-            raft_id,
-            node_id,
             addr: addr.to_owned(),
+            ..member.clone()
         })
     };
     members.filter_map(differs).collect()
@@ -40,7 +43,8 @@ fn outdated(status: &Status, own: &str, moved: &Addresses) -> Vec<Member> {
 pub async fn run(handle: Handle, own: String, mut moved: watch::Receiver<Addresses>) {
     loop {
         let said = moved.borrow_and_update().clone();
-        for member in outdated(&handle.status_now(), &own, &said) {
+        let status = handle.status_now();
+        for member in outdated(&status.membership.members, (status.id, &own), &said) {
             let (node, addr) = (member.node_id.clone(), member.addr.clone());
             match handle.update_addr(member).await {
                 Ok(_) => tracing::info!(node, addr, "a manager has another address"),
@@ -56,52 +60,25 @@ pub async fn run(handle: Handle, own: String, mut moved: watch::Receiver<Address
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::sync::Arc;
-
-    use consensus::{Membership, Removal, Role};
-    use replica::Disk;
-
     use super::*;
 
     fn id(n: u64) -> RaftId {
         RaftId::new(n).unwrap()
     }
 
-    fn status(members: &[(u64, &str)]) -> Status {
-        let member = |(n, addr): &(u64, &str)| {
-            let member = Member {
-                raft_id: id(*n),
-                node_id: format!("n{n}"),
-                addr: (*addr).to_owned(),
-            };
-            (id(*n), member)
+    fn member(n: u64, addr: &str) -> (RaftId, Member) {
+        let member = Member {
+            raft_id: id(n),
+            node_id: format!("n{n}"),
+            addr: addr.to_owned(),
         };
-        Status {
-            id: id(1),
-            role: Role::Leader,
-            term: 1,
-            leader_id: Some(id(1)),
-            leader: None,
-            ready_term: Some(1),
-            applied: 1,
-            committed: 1,
-            last: 1,
-            membership: Arc::new(Membership {
-                members: members.iter().map(member).collect(),
-                ..Membership::default()
-            }),
-            progress: BTreeMap::new(),
-            removal: Removal::No,
-            disk: Disk::Ok,
-            stopped: None,
-        }
+        (id(n), member)
     }
 
     fn recorded(own: &str, moved: &[(u64, &str)]) -> Vec<(u64, String)> {
-        let status = status(&[(1, "a:1"), (2, "b:1"), (3, "c:1")]);
+        let members = [member(1, "a:1"), member(2, "b:1"), member(3, "c:1")].into();
         let moved = moved.iter().map(|(n, a)| (id(*n), (*a).to_owned()));
-        let outdated = outdated(&status, own, &moved.collect());
+        let outdated = outdated(&members, (id(1), own), &moved.collect());
         let shown = outdated.into_iter().map(|m| (m.raft_id.get(), m.addr));
         shown.collect()
     }

@@ -544,8 +544,7 @@ impl Ledger {
     /// not stop the manager: the tables that are wrong may be those of the leader, and then all
     /// others would stop.
     fn compare(&self, state: &State, tx: &Transaction) {
-        let same = tx.digest.is_none_or(|digest| digest == state.digest());
-        if !same && self.differ_since().is_none() {
+        if !tx.made(state) && self.differ_since().is_none() {
             self.differ_since.store(tx.version, Ordering::Relaxed);
             tracing::error!(
                 version = tx.version,

@@ -137,11 +137,7 @@ impl<'a, 'g> SlotStep<'a, 'g> {
     }
 
     fn guard_service(&mut self) {
-        let service = self.ground.service;
-        self.push_guard(Guard::Service {
-            id: service.id,
-            version: service.meta.version,
-        });
+        self.push_guard(Guard::service(self.ground.service));
     }
 
     /// A task of a job that was given up may complete after all, and then its slot is done.
@@ -163,18 +159,12 @@ impl<'a, 'g> SlotStep<'a, 'g> {
         let own = self.slot.key.node();
         let own = own.and_then(|id| ground.view.nodes().get(id));
         for node in left.chain(own.map(AsRef::as_ref)) {
-            self.push_guard(Guard::Node {
-                id: node.id,
-                version: node.meta.version,
-            });
+            self.push_guard(Guard::node(node));
         }
     }
 
     fn guard(&mut self, task: &Task) {
-        self.push_guard(Guard::Task {
-            id: task.id,
-            version: task.meta.version,
-        });
+        self.push_guard(Guard::task(task));
     }
 
     fn push_guard(&mut self, guard: Guard) {

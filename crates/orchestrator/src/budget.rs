@@ -49,32 +49,28 @@ impl Budget {
     }
 }
 
-/// The tasks that the steps of a plan were decided from.
-pub(crate) fn guarded_tasks(plan: &Plan) -> BTreeSet<TaskId> {
-    let guards = plan.steps.iter().flat_map(|s| &s.guards);
-    let tasks = guards.filter_map(|guard| match guard {
-        Guard::Task { id, .. } => Some(*id),
-        _ => None,
-    });
-    tasks.collect()
+/// What the steps of a plan were decided from: whatever moves one of these may have dropped a step.
+#[derive(Debug, Default)]
+pub(crate) struct Guarded {
+    /// Tasks.
+    pub(crate) tasks: BTreeSet<TaskId>,
+    /// Nodes.
+    pub(crate) nodes: BTreeSet<NodeId>,
+    /// Services.
+    pub(crate) services: BTreeSet<ServiceId>,
 }
 
-/// The nodes that the steps of a plan were decided from.
-pub(crate) fn guarded_nodes(plan: &Plan) -> BTreeSet<NodeId> {
-    let guards = plan.steps.iter().flat_map(|s| &s.guards);
-    let nodes = guards.filter_map(|guard| match guard {
-        Guard::Node { id, .. } => Some(*id),
-        _ => None,
-    });
-    nodes.collect()
-}
-
-/// The services that the steps of a plan were decided from.
-pub(crate) fn guarded_services(plan: &Plan) -> BTreeSet<ServiceId> {
-    let guards = plan.steps.iter().flat_map(|s| &s.guards);
-    let services = guards.filter_map(|guard| match guard {
-        Guard::Service { id, .. } => Some(*id),
-        _ => None,
-    });
-    services.collect()
+impl Guarded {
+    /// By the guards of a plan.
+    pub(crate) fn by(plan: &Plan) -> Self {
+        let mut all = Self::default();
+        for guard in plan.steps.iter().flat_map(|s| &s.guards) {
+            match *guard {
+                Guard::Task { id, .. } => all.tasks.insert(id),
+                Guard::Node { id, .. } => all.nodes.insert(id),
+                Guard::Service { id, .. } => all.services.insert(id),
+            };
+        }
+        all
+    }
 }

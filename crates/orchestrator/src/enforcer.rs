@@ -14,11 +14,11 @@ use std::sync::Arc;
 use store::{Action, Change, Diff, Guard, Plan, State, Step};
 use types::task::{TaskStatus, message};
 use types::{
-    Availability, GenericResource, Node, NodeId, Resources, Service, ServiceId, Task, TaskId,
-    TaskSpec, TaskState, Timestamp,
+    Availability, GenericResource, Node, NodeId, Resources, Service, ServiceId, Task, TaskSpec,
+    TaskState, Timestamp,
 };
 
-use crate::budget::{Budget, guarded_nodes, guarded_services, guarded_tasks};
+use crate::budget::{Budget, Guarded};
 use crate::fit;
 use crate::ground::Ground;
 use crate::slot::age;
@@ -29,11 +29,9 @@ pub struct Enforcer {
     dirty: BTreeSet<NodeId>,
     /// Services that have another spec.
     services: BTreeSet<ServiceId>,
-    /// Nodes that the latest plan evicts from, and the tasks that it evicts: whatever moves one of
-    /// them or their services may have dropped an eviction.
-    planned: (BTreeSet<NodeId>, BTreeSet<TaskId>),
-    /// The services of those tasks.
-    planned_services: BTreeSet<ServiceId>,
+    /// The tasks that the latest plan evicts, their nodes and their services: whatever moves one of
+    /// them may have dropped an eviction.
+    planned: Guarded,
     /// Nothing was looked at yet.
     fresh: bool,
 }
@@ -49,13 +47,13 @@ impl Enforcer {
 
     /// Notes where to look again.
     pub fn observe(&mut self, change: &Change) {
-        let (nodes, tasks) = &self.planned;
+        let planned = &self.planned;
         match change {
             Change::Node(Diff {
                 old,
                 new: Some(new),
             }) if old.as_ref().is_none_or(|old| offers_differ(old, new))
-                || nodes.contains(&new.id) =>
+                || planned.nodes.contains(&new.id) =>
             {
                 self.dirty.insert(new.id);
             }
@@ -66,11 +64,11 @@ impl Enforcer {
                 if old.spec_version != new.spec_version {
                     self.services.insert(new.id);
                 }
-                if self.planned_services.contains(&new.id) {
-                    self.dirty.extend(nodes);
+                if planned.services.contains(&new.id) {
+                    self.dirty.extend(&planned.nodes);
                 }
             }
-            Change::Task(diff) if tasks.contains(&diff.latest().id) => {
+            Change::Task(diff) if planned.tasks.contains(&diff.latest().id) => {
                 self.dirty.extend(diff.latest().node_id);
             }
             _ => {}
@@ -100,8 +98,7 @@ impl Enforcer {
             }
         }
         let mut plan = budget.into_plan();
-        self.planned = (guarded_nodes(&plan), guarded_tasks(&plan));
-        self.planned_services = guarded_services(&plan);
+        self.planned = Guarded::by(&plan);
         if !self.dirty.is_empty() {
             plan.wake(now);
         }
@@ -218,19 +215,8 @@ fn take_generic(left: &mut Vec<GenericResource>, unit: &GenericResource) -> bool
 
 fn eviction(view: &State, task: &Task, node: &Node, now: Timestamp) -> Step {
     let service = task.service_id.and_then(|id| view.services().get(id));
-    let task_guard = Guard::Task {
-        id: task.id,
-        version: task.meta.version,
-    };
-    let node_guard = Guard::Node {
-        id: node.id,
-        version: node.meta.version,
-    };
-    let service_guard = service.map(|s| Guard::Service {
-        id: s.id,
-        version: s.meta.version,
-    });
-    let guards = [task_guard, node_guard].into_iter().chain(service_guard);
+    let guards = [Guard::task(task), Guard::node(node)].into_iter();
+    let guards = guards.chain(service.map(|s| Guard::service(s)));
     let status = TaskStatus {
         timestamp: now,
         state: TaskState::Rejected,

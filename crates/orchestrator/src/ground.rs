@@ -102,20 +102,16 @@ impl<'a> Ground<'a> {
 
     /// Whether the node that the task has is down or gone.
     pub(crate) fn is_lost(&self, task: &Task) -> bool {
-        let gone = |n: Option<&Node>| n.is_none_or(|n| n.status.state == NodeState::Down);
         task.node_id.is_some() && gone(self.node_of(task))
     }
 
     /// Whether the node that the task has is being drained.
     pub(crate) fn is_leaving(&self, task: &Task) -> bool {
-        let drains = |n: &Node| n.spec.availability == Availability::Drain;
         self.node_of(task).is_some_and(drains)
     }
 
     /// How a task that is meant to run stands.
     pub(crate) fn standing(&self, task: &Task) -> Standing {
-        let drains = |n: &Node| n.spec.availability == Availability::Drain;
-        let gone = |n: Option<&Node>| n.is_none_or(|n| n.status.state == NodeState::Down);
         if task.status.state.is_terminal() {
             return match task.status.state {
                 TaskState::Orphaned => Standing::Lost,
@@ -186,6 +182,15 @@ impl<'a> Ground<'a> {
     pub(crate) fn starts_first(&self) -> bool {
         self.update_config().order == UpdateOrder::StartFirst
     }
+}
+
+/// Whether a node is down or removed.
+fn gone(node: Option<&Node>) -> bool {
+    node.is_none_or(|n| n.status.state == NodeState::Down)
+}
+
+fn drains(node: &Node) -> bool {
+    node.spec.availability == Availability::Drain
 }
 
 fn difference(old: &Arc<types::ServiceSpec>, new: &Arc<types::ServiceSpec>) -> Difference {

@@ -5,12 +5,10 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use store::{Action, Change, Diff, Plan, State, Step};
-use types::{
-    Entropy, Node, NodeId, ServiceId, ServiceMode, SlotKey, Task, TaskId, TaskState, Timestamp,
-};
+use types::{Entropy, Node, NodeId, ServiceId, ServiceMode, SlotKey, Task, TaskState, Timestamp};
 
 use crate::act::SlotStep;
-use crate::budget::{Budget, guarded_nodes, guarded_tasks};
+use crate::budget::{Budget, Guarded};
 use crate::ground::Ground;
 use crate::ledger::{Facts, Ledger};
 use crate::mode::{self, Want};
@@ -38,11 +36,8 @@ pub struct Orchestrator {
     timers: BTreeSet<(Timestamp, ServiceId, Option<SlotKey>)>,
     /// The timer of each service as a whole; a later decision replaces an earlier one.
     alarms: BTreeMap<ServiceId, Timestamp>,
-    /// Tasks that the steps of the latest plan were decided from. Whatever moves one of them, even
-    /// if it changes no decision, may have dropped a step.
-    planned: BTreeSet<TaskId>,
-    /// The same for nodes.
-    planned_nodes: BTreeSet<NodeId>,
+    /// What the latest plan was decided from: also a change of it that changes no decision counts.
+    planned: Guarded,
     /// The service that was last worked on: a huge one must not keep others waiting.
     last: Option<ServiceId>,
     /// Nothing was looked at yet.
@@ -70,12 +65,12 @@ impl Orchestrator {
                 self.dirty.insert(diff.latest().id, Dirty::All);
             }
             Change::Node(diff)
-                if node_matters(diff) || self.planned_nodes.contains(&diff.latest().id) =>
+                if node_matters(diff) || self.planned.nodes.contains(&diff.latest().id) =>
             {
                 self.nodes.insert(diff.latest().id);
             }
             Change::Task(diff)
-                if task_matters(diff) || self.planned.contains(&diff.latest().id) =>
+                if task_matters(diff) || self.planned.tasks.contains(&diff.latest().id) =>
             {
                 let task = diff.latest();
                 if let Some(service) = task.service_id {
@@ -108,8 +103,7 @@ impl Orchestrator {
             }
         }
         let mut plan = work.budget.into_plan();
-        self.planned = guarded_tasks(&plan);
-        self.planned_nodes = guarded_nodes(&plan);
+        self.planned = Guarded::by(&plan);
         if !self.dirty.is_empty() {
             plan.wake(now);
         }

@@ -16,7 +16,7 @@ use types::defaults::TASK_HISTORY_RETENTION_LIMIT;
 use types::service::UpdateState;
 use types::{Cluster, Service, ServiceId, SlotKey, Task, TaskId, TaskState, Timestamp};
 
-use crate::budget::{Budget, guarded_tasks};
+use crate::budget::{Budget, Guarded};
 use crate::ledger::was_stopped;
 use crate::schedule::{is_of_open_run, schedule};
 use crate::slot::{age, ended_by_itself, iteration, records};
@@ -164,7 +164,7 @@ impl Reaper {
             }
         }
         let mut plan = budget.into_plan();
-        self.planned = guarded_tasks(&plan);
+        self.planned = Guarded::by(&plan).tasks;
         if !self.slots.is_empty() || !self.strays.is_empty() {
             plan.wake(now);
         }
@@ -193,11 +193,8 @@ impl Reaper {
 }
 
 fn delete(task: &Task, budget: &mut Budget) {
-    let guard = Guard::Task {
-        id: task.id,
-        version: task.meta.version,
-    };
-    budget.push(Step::guarded(guard, Action::Remove(Key::Task(task.id))));
+    let removal = Action::Remove(Key::Task(task.id));
+    budget.push(Step::guarded(Guard::task(task), removal));
 }
 
 /// A task without a service: a network attachment. Its record is worth nothing once it ended.

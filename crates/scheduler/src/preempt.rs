@@ -232,15 +232,12 @@ impl Promise {
     pub(crate) fn step(&self, view: &State, urgent: &Task, now: Timestamp) -> Option<Step> {
         let victims = self.victims.iter().filter_map(|id| view.tasks().get(*id));
         let mut step = Step::default();
-        step.guards.push(task_guard(urgent));
-        let node = view.nodes().get(self.node).map(|n| Guard::Node {
-            id: n.id,
-            version: n.meta.version,
-        });
+        step.guards.push(Guard::task(urgent));
+        let node = view.nodes().get(self.node).map(|n| Guard::node(n));
         // Should the node take no more tasks by then, they would go in vain.
         step.guards.extend(node);
         for victim in victims {
-            step.guards.push(task_guard(victim));
+            step.guards.push(Guard::task(victim));
             let status = TaskStatus {
                 timestamp: now,
                 err: reason(victim, urgent).into(),
@@ -256,13 +253,6 @@ impl Promise {
             });
         }
         (!step.actions.is_empty()).then_some(step)
-    }
-}
-
-fn task_guard(task: &Task) -> Guard {
-    Guard::Task {
-        id: task.id,
-        version: task.meta.version,
     }
 }
 

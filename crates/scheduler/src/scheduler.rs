@@ -645,12 +645,8 @@ impl<'a> Run<'a> {
     }
 
     fn assign(&mut self, task: &Task, node: &Node, generic: Vec<GenericResource>) {
-        let node_guard = Guard::Node {
-            id: node.id,
-            version: node.meta.version,
-        };
         self.plan.push(Step {
-            guards: [task_guard(task), node_guard].into(),
+            guards: [Guard::task(task), Guard::node(node)].into(),
             actions: [Action::Assign {
                 task: task.id,
                 node: node.id,
@@ -683,7 +679,7 @@ impl<'a> Run<'a> {
             task: task.id,
             status: Box::new(status),
         };
-        self.plan.push(Step::guarded(task_guard(task), action));
+        self.plan.push(Step::guarded(Guard::task(task), action));
     }
 }
 
@@ -699,13 +695,6 @@ fn holders(
     let task = view.tasks().get(*first?)?;
     let image = images::normal(&task.spec().container()?.image)?;
     index.holders(&image).cloned()
-}
-
-fn task_guard(task: &Task) -> Guard {
-    Guard::Task {
-        id: task.id,
-        version: task.meta.version,
-    }
 }
 
 /// Whether two versions of a task take the same on the same node.

@@ -11,6 +11,7 @@ use types::{
 
 use crate::digest::Digest;
 use crate::error::Kind;
+use crate::state::State;
 
 /// A change of the tables: all of its actions happen, in order, or none.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +24,13 @@ pub struct Transaction {
     pub actions: Vec<Action>,
     /// Digest of the tables that it makes, where it was made; `None` if that is not known.
     pub digest: Option<Digest>,
+}
+
+impl Transaction {
+    /// Whether these are the tables that it made where it was made, as far as their digest tells.
+    pub fn made(&self, state: &State) -> bool {
+        self.digest.is_none_or(|digest| digest == state.digest())
+    }
 }
 
 /// One step of a transaction. Whole objects for what changes rarely; small deltas for what

@@ -5,7 +5,7 @@
 //! the stage look again.
 
 use smallvec::{SmallVec, smallvec};
-use types::{NodeId, ServiceId, TaskId, Timestamp};
+use types::{Node, NodeId, Service, ServiceId, Task, TaskId, Timestamp};
 
 use crate::action::{Action, Transaction};
 use crate::apply::Step as Applying;
@@ -99,6 +99,30 @@ impl Plan {
 }
 
 impl Guard {
+    /// The task is still as it is here.
+    pub fn task(task: &Task) -> Self {
+        Self::Task {
+            id: task.id,
+            version: task.meta.version,
+        }
+    }
+
+    /// The service is still as it is here.
+    pub fn service(service: &Service) -> Self {
+        Self::Service {
+            id: service.id,
+            version: service.meta.version,
+        }
+    }
+
+    /// The node is still as it is here.
+    pub fn node(node: &Node) -> Self {
+        Self::Node {
+            id: node.id,
+            version: node.meta.version,
+        }
+    }
+
     /// Whether the ground has not moved.
     pub fn holds(&self, state: &State) -> bool {
         match *self {

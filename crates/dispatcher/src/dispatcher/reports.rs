@@ -105,7 +105,6 @@ impl Dispatcher {
             return;
         }
         // A node that comes back meanwhile changes its record, and the guard drops the step.
-        let version = node.meta.version;
         for task in cx.view.tasks().on_node(id).filter(|t| t.is_active()) {
             let status = TaskStatus {
                 timestamp: cx.now,
@@ -119,7 +118,7 @@ impl Dispatcher {
                 task: task.id,
                 status: Box::new(status),
             };
-            plan.push(Step::guarded(Guard::Node { id, version }, report));
+            plan.push(Step::guarded(Guard::node(node), report));
         }
     }
 

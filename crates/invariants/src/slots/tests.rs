@@ -1,24 +1,17 @@
 //! What counts as a turn of an update, and what does not.
 
-use store::{Action, Draft, NewTask, Object, Step};
+use store::{Action, NewTask, Object};
 use types::service::UpdateStatus;
-use types::task::{RestartPolicy, TaskStatus};
-use types::{ContainerSpec, Runtime, TaskId, Timestamp};
+use types::task::RestartPolicy;
+use types::{ContainerSpec, Runtime, Timestamp};
 
 use super::*;
+use crate::testing::{applied, report, service, task, want};
 
 /// A service of two slots that starts replacements first and rolls back one slot at a time.
 struct World {
     state: State,
     checker: Checker,
-}
-
-fn service() -> ServiceId {
-    ServiceId::from_u128(9).unwrap()
-}
-
-fn task(n: u128) -> TaskId {
-    TaskId::from_u128(n).unwrap()
 }
 
 fn spec(image: &str) -> Arc<ServiceSpec> {
@@ -40,14 +33,20 @@ fn spec(image: &str) -> Arc<ServiceSpec> {
 }
 
 impl World {
-    /// Slots 1 and 2 run tasks 1 and 2; an update put tasks 3 and 4 beside them and is rolled back.
-    fn rolling_back() -> Self {
+    /// A service without tasks.
+    fn of(spec: &ServiceSpec) -> Self {
         let mut world = Self {
             state: State::default(),
             checker: Checker::new(),
         };
-        let new = Service::new(service(), ServiceSpec::clone(&spec("v1")));
+        let new = Service::new(service(), spec.clone());
         world.must(vec![Action::Create(Object::from(new))]);
+        world
+    }
+
+    /// Slots 1 and 2 run tasks 1 and 2; an update put tasks 3 and 4 beside them and is rolled back.
+    fn rolling_back() -> Self {
+        let mut world = Self::of(&spec("v1"));
         world.must(vec![world.born(1, 1), world.born(2, 2)]);
         world.must(vec![world.goes_to("v2", UpdateState::Updating)]);
         world.must(vec![world.born(3, 1), world.born(4, 2)]);
@@ -89,11 +88,7 @@ impl World {
     }
 
     fn apply(&mut self, actions: Vec<Action>) -> Verdict {
-        let mut draft = Draft::new(&self.state, self.now());
-        for action in actions {
-            draft.add(Step::unguarded(action)).unwrap();
-        }
-        let (_, commit, after) = draft.finish();
+        let (commit, after) = applied(&self.state, self.now(), actions);
         let verdict = self
             .checker
             .check((&self.state, &after), &commit, commit.at);
@@ -106,45 +101,20 @@ impl World {
     }
 }
 
-fn stop(id: u128) -> Action {
-    Action::Desire {
-        task: task(id),
-        state: TaskState::Shutdown,
-    }
-}
-
-fn reject(id: u128) -> Action {
-    Action::Report {
-        task: task(id),
-        status: Box::new(TaskStatus {
-            state: TaskState::Rejected,
-            ..TaskStatus::default()
-        }),
-    }
-}
-
-fn give_up(id: u128) -> Action {
-    Action::Desire {
-        task: task(id),
-        state: TaskState::Remove,
-    }
+fn stop(n: u128) -> Action {
+    want(n, TaskState::Shutdown)
 }
 
 /// A service that never restarts, whose one task was rejected.
 fn rejected_for_good() -> World {
-    let mut world = World {
-        state: State::default(),
-        checker: Checker::new(),
-    };
     let mut once = ServiceSpec::clone(&spec("v1"));
     once.task.restart = Some(RestartPolicy {
         condition: RestartCondition::None,
         ..RestartPolicy::default()
     });
-    let new = Service::new(service(), once);
-    world.must(vec![Action::Create(Object::from(new))]);
+    let mut world = World::of(&once);
     world.must(vec![world.born(1, 1)]);
-    world.must(vec![reject(1)]);
+    world.must(vec![report(1, TaskState::Rejected)]);
     world.must(vec![stop(1)]);
     world
 }
@@ -159,7 +129,7 @@ fn a_task_that_is_replaced_against_its_policy_is_seen() {
 #[test]
 fn a_slot_that_was_scaled_away_begins_anew_whatever_the_policy() {
     let mut world = rejected_for_good();
-    world.must(vec![give_up(1)]);
+    world.must(vec![want(1, TaskState::Remove)]);
     world.must(vec![world.born(2, 1)]);
 }
 
