@@ -17,6 +17,7 @@
 //! that is thrown away as a whole (leadership lost) means that the stage is thrown away too.
 
 mod act;
+mod alarms;
 mod budget;
 mod enforcer;
 mod fit;

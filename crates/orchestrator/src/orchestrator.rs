@@ -8,6 +8,7 @@ use store::{Action, Change, Diff, Plan, State, Step};
 use types::{Entropy, Node, NodeId, ServiceId, ServiceMode, SlotKey, Task, TaskState, Timestamp};
 
 use crate::act::SlotStep;
+use crate::alarms::Alarms;
 use crate::budget::{Budget, Guarded};
 use crate::ground::Ground;
 use crate::ledger::{Facts, Ledger};
@@ -33,9 +34,7 @@ pub struct Orchestrator {
     /// Nodes whose change may matter to the tasks on them.
     nodes: BTreeSet<NodeId>,
     ledgers: BTreeMap<ServiceId, Ledger>,
-    timers: BTreeSet<(Timestamp, ServiceId, Option<SlotKey>)>,
-    /// The timer of each service as a whole; a later decision replaces an earlier one.
-    alarms: BTreeMap<ServiceId, Timestamp>,
+    alarms: Alarms,
     /// What the latest plan was decided from: also a change of it that changes no decision counts.
     planned: Guarded,
     /// The service that was last worked on: a huge one must not keep others waiting.
@@ -107,8 +106,8 @@ impl Orchestrator {
         if !self.dirty.is_empty() {
             plan.wake(now);
         }
-        if let Some((at, ..)) = self.timers.first() {
-            plan.wake(*at);
+        if let Some(at) = self.alarms.first() {
+            plan.wake(at);
         }
         plan
     }
@@ -125,11 +124,9 @@ impl Orchestrator {
 
     /// Marks what waited for this moment.
     fn ring(&mut self, now: Timestamp) {
-        while let Some(timer) = self.timers.first().copied().filter(|(at, ..)| *at <= now) {
-            self.timers.remove(&timer);
-            let (_, service, key) = timer;
-            match key {
-                Some(key) => self.mark(service, key),
+        while let Some((service, slot)) = self.alarms.ring(now) {
+            match slot {
+                Some((_, key)) => self.mark(service, key),
                 None => self.mark_whole(service),
             }
         }
@@ -155,16 +152,6 @@ impl Orchestrator {
                     self.mark(service.id, SlotKey::Node(node));
                 }
             }
-        }
-    }
-
-    fn set_alarm(&mut self, service: ServiceId, at: Option<Timestamp>) {
-        if let Some(earlier) = self.alarms.remove(&service) {
-            self.timers.remove(&(earlier, service, None));
-        }
-        if let Some(at) = at {
-            self.alarms.insert(service, at);
-            self.timers.insert((at, service, None));
         }
     }
 
@@ -197,7 +184,7 @@ impl Orchestrator {
         let view = work.view;
         let Some(service) = view.services().get(id) else {
             self.ledgers.remove(&id);
-            self.set_alarm(id, None);
+            self.alarms.forget(id);
             return self.forget(id, work);
         };
         let mut ground = Ground::new(view, service, work.now);
@@ -208,6 +195,7 @@ impl Orchestrator {
                 (slots.collect(), ledger, Ledger::default())
             }
             (_, before) => {
+                self.alarms.forget(id);
                 let slots = match work.grouped.remove(&id) {
                     Some(tasks) => Slot::sort_all(&ground, tasks),
                     None => Slot::read_all(&ground),
@@ -283,10 +271,12 @@ impl Orchestrator {
         work: &mut Work<'_>,
     ) -> Option<Facts> {
         let service = ground.service.id;
+        let place = (service, Some((ground.run, slot.key)));
         let want = mode::want(ground, slot.key);
         if want == Want::Keep
             && let Some(facts) = Facts::of_quiet(ground, slot)
         {
+            self.alarms.set(place, None);
             debug_assert_eq!(facts, Facts::of(ground, slot, want, before.as_ref()));
             debug_assert!(settle(ground, slot, want, work.entropy).is_settled());
             return Some(facts);
@@ -298,9 +288,7 @@ impl Orchestrator {
             return slot.newest().map(|_| facts);
         }
         let settled = settle(ground, slot, want, work.entropy);
-        if let Some(at) = settled.wake_at {
-            self.timers.insert((at, service, Some(slot.key)));
-        }
+        self.alarms.set(place, settled.wake_at);
         if !settled.step.actions.is_empty() {
             facts.defer();
             work.budget.push(settled.step);
@@ -360,7 +348,7 @@ impl Orchestrator {
         } else {
             update::next_of_job(ground, untouched && schedule::is_over(ground, ledger))
         };
-        self.set_alarm(ground.service.id, turn.wake_at);
+        self.alarms.set((ground.service.id, None), turn.wake_at);
         if let Some(step) = turn.status {
             work.budget.push(step);
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use types::task::RestartCondition;
-use types::{TaskState, Timestamp};
+use types::{NodeId, TaskState, Timestamp};
 
 use super::cluster::{Behaviour, Cluster, replicated, restart};
 
@@ -172,6 +172,22 @@ fn a_replacement_waits_for_the_old_task_for_a_minute_at_most() {
     c.expect_overlap();
     c.run(2 * SECOND);
     assert_eq!(c.running().len(), 1);
+}
+
+#[test]
+fn a_slot_that_came_to_rest_is_not_looked_at_again() {
+    let mut c = Cluster::new(2, replicated(1));
+    c.stop_time = 5 * SECOND;
+    c.settle();
+    let is_its = |n: &NodeId| Some(*n) == c.running()[0].node_id;
+    let at = c.nodes.iter().position(is_its).unwrap();
+    c.set_availability(at, types::Availability::Drain);
+    c.run(3 * SECOND);
+    assert!(c.running().is_empty(), "the old task is waited for");
+    assert!(c.plan().wake_at.is_some(), "but not for ever");
+    c.run(10 * SECOND);
+    assert_eq!(c.running().len(), 1);
+    assert_eq!(c.plan().wake_at, None);
 }
 
 #[test]
