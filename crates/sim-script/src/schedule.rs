@@ -79,8 +79,9 @@ acts! {
     FullDisk = "full-disk",
     /// A write of a manager's log fails: its process ends, for `ms`.
     DiskError = "disk-error",
-    /// A bit of a manager's log has flipped: its restart finds that and does not run on.
-    BitFlip = "bit-flip",
+    /// Bits of a manager's log flipped, or a write that was acknowledged ended too soon or went
+    /// elsewhere: its restart finds that and does not run on.
+    DamageLog = "damage-log",
     /// A manager's state directory is lost; it joins again as a new member.
     LoseState = "lose-state",
     /// The clock of a manager jumps by `ms`; back with an odd `how`.
@@ -267,7 +268,7 @@ const FAULTS: &[(Act, u64, &[u64])] = &[
     (Act::SlowDisk, 4, &[5_000, 30_000]),
     (Act::FullDisk, 3, &[3_000, 30_000]),
     (Act::DiskError, 3, &[1_000, 10_000]),
-    (Act::BitFlip, 2, &[1_000, 10_000]),
+    (Act::DamageLog, 2, &[1_000, 10_000]),
     (Act::LoseState, 2, &[1_000, 10_000]),
     (Act::JumpClock, 2, &[1_000, 60_000, 3_600_000]),
     (Act::FreezeClock, 2, &[1_000, 30_000]),

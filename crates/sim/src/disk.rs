@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use consensus::{Entry, EntryKind, HardState, Persist, Restored, SnapshotMeta};
+use storage::{LoadedLog, SnapshotMark};
 use store::State;
 
-/// The log and the snapshots. A write of the log is all or nothing, as the log promises.
+/// The log and the snapshots. A write of the log is all or nothing, as the log promises and
+/// `files` has the real one show.
 #[derive(Default)]
 pub(crate) struct Disk {
     pub(crate) hard_state: HardState,
@@ -66,6 +68,19 @@ impl Disk {
         self.entries.retain(|e| e.index >= keep_from);
         self.files.retain(|(index, _), _| *index >= mark.index);
         self.mark = Some(mark);
+    }
+
+    /// What the log holds, as the real one would read it.
+    pub(crate) fn content(&self) -> LoadedLog {
+        let mark = self.mark.as_ref();
+        LoadedLog {
+            hard_state: self.hard_state,
+            snapshot: mark.map_or_else(SnapshotMark::default, |m| SnapshotMark {
+                index: m.index,
+                term: m.term,
+            }),
+            entries: self.entries.clone(),
+        }
     }
 
     pub(crate) fn restore(&self) -> (Restored, State) {

@@ -3,6 +3,7 @@
 use sim_script::params::{MS, SEC};
 use sim_script::schedule::{Act, LEADER, Step};
 
+use crate::files::{self, Found};
 use crate::host::raft_id;
 use crate::world::{Event, World};
 
@@ -111,12 +112,7 @@ impl World {
                 self.hosts[at].dies_writing = Some(us);
                 self.mark("write of a manager's log fails");
             }
-            Act::BitFlip => {
-                // Found when the log is read: the manager does not start, and its state is set
-                // aside, which is as if it was lost.
-                self.mark_if(self.may_lose(at), "damaged log found");
-                self.lose_state(at, us);
-            }
+            Act::DamageLog => self.damage_log(at, us),
             Act::LoseState => self.lose_state(at, us),
             Act::JumpClock => {
                 let ns = i64::try_from(us * 1_000).unwrap_or(0);
@@ -130,6 +126,20 @@ impl World {
                 self.mark("clock of a manager frozen");
             }
             _ => {}
+        }
+    }
+
+    /// Found when the log is read: the manager does not start, and its state is set aside, which
+    /// is as if it was lost.
+    fn damage_log(&mut self, at: usize, us: u64) {
+        let content = self.hosts[at].disk.content();
+        match files::after_damage(&content, &mut self.disk_rng(at)) {
+            Ok(Found::Harmless) => self.mark("damage to a log does no harm"),
+            Ok(Found::Reported) => {
+                self.mark_if(self.may_lose(at), "damaged log found");
+                self.lose_state(at, us);
+            }
+            Err(why) => self.violate("R5", format!("m{at}: {why}")),
         }
     }
 

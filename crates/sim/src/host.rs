@@ -11,15 +11,16 @@ use consensus::{
     Apply, Committed, Config, Consensus, Effects, Input, Member, MessageRefused, Payload, Persist,
     ProposalId, RaftId, ReadId, Rejected, Removal, RequestId, Role, SnapshotMeta, bootstrap,
 };
-use invariants::Position;
+use invariants::{Position, Violation};
 use sim_script::params::{MS, SEC};
-use sim_script::rng::{fold, mix};
+use sim_script::rng::{Rng, fold, mix};
 use store::{Commit, History, State, Transaction};
 use types::NodeId;
 
 use crate::bugs::Bug;
 use crate::clock::Clock;
 use crate::disk::{Disk, changes_members};
+use crate::files;
 use crate::identity::Identity;
 use crate::oracle::hash_of;
 use crate::reign::{Leading, ReignId};
@@ -30,6 +31,9 @@ pub(crate) const HISTORY_CHANGES_MAX: usize = 100_000;
 
 /// How often a full disk is looked at again, as the shell does.
 const FULL_POLL: u64 = 100 * MS;
+
+/// Crashes, of ten thousand, after which the log is read from files: it takes milliseconds.
+const FILES_LOOKED_AT: u64 = 1_000;
 
 /// Ticks between two looks of a leader at who its members should be.
 const ROLES_TICKS: u64 = 3;
@@ -279,9 +283,7 @@ impl World {
                     _ => "crash while entries are written",
                 },
             );
-            if reached {
-                self.hosts[at].disk.write(persist);
-            }
+            self.tear(at, persist, reached);
         }
         if process.making_snapshot {
             self.mark("crash while a snapshot is made");
@@ -299,6 +301,33 @@ impl World {
         if let Some(agent) = self.agent_on(at) {
             self.kill_agent(agent);
         }
+    }
+
+    /// Leaves what a crash leaves of a write: all of it, or nothing although some of its sectors
+    /// are there.
+    fn tear(&mut self, at: usize, write: Persist, reached: bool) {
+        let before = self.hosts[at].disk.content();
+        if reached {
+            self.hosts[at].disk.write(write.clone());
+        }
+        let mut rng = self.disk_rng(at);
+        if !rng.chance(FILES_LOOKED_AT) {
+            return;
+        }
+        let verdict = match files::after_crash(&before, &write, reached, &mut rng) {
+            Ok(read) if read == self.hosts[at].disk.content() => {
+                self.mark_if(!reached, "torn write of a log cut off");
+                Ok(())
+            }
+            Ok(_) => Err("the log of a crashed manager is not as it was".to_owned()),
+            Err(why) => Err(why),
+        };
+        self.judge(verdict.map_err(|why| Violation::new("R5", format!("m{at}: {why}"))));
+    }
+
+    /// What chance does to a manager's disk: no other draw depends on it.
+    pub(crate) fn disk_rng(&self, at: usize) -> Rng {
+        Rng::new(mix(self.seed ^ mix(self.now)) ^ at as u64)
     }
 
     /// Whether the manager dies here, between two effects.

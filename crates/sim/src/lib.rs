@@ -14,6 +14,7 @@ mod clients;
 mod clock;
 mod disk;
 mod faults;
+mod files;
 mod host;
 mod identity;
 mod intruder;
