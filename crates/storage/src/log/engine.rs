@@ -18,7 +18,7 @@ use raft_engine::{Command, Config, Engine, LogBatch as EngineBatch, MessageExt, 
 
 use super::codec::{self, BadRecord, StateRecord};
 use super::guarded_fs::{DiskFaults, GuardedFs};
-use super::tail::{NewestFile, Tail};
+use super::tail::{self, NewestFile, Tail};
 use super::{AppendError, LoadedLog, LogBatch, LogStore, OpenLogError, SnapshotMark, check_order};
 use crate::disk;
 
@@ -121,6 +121,10 @@ impl EngineLog {
             source,
         };
         fs::create_dir_all(&dir).map_err(io_error)?;
+        if let Some(file) = tail::aligned_file(&dir).map_err(io_error)? {
+            let name = file.file_name().unwrap_or_default().display();
+            return Err(damaged(&dir, &format!("the header of {name} is garbled")));
+        }
         let newest = NewestFile::read(&dir).map_err(io_error)?;
         let fs = GuardedFs::new(config.faults.clone());
         let engine = open_engine(&dir, &fs)?;

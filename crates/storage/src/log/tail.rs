@@ -1,4 +1,5 @@
-//! The end of the newest log file, looked at before the engine may cut it off.
+//! What the log files hold that the engine must not see first: the end of the newest one, looked at
+//! before the engine may cut it off, and a header that it would follow to its death.
 //!
 //! The engine truncates whatever it cannot read at the end of its newest file. That is right for a
 //! torn write and wrong for damage, so this module tells them apart by two facts. A batch is begun
@@ -13,13 +14,15 @@
 //! Never changes a file.
 
 use std::fs;
-use std::io;
-use std::path::Path;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use super::codec::{self, StateRecord};
 
 /// The engine's file header.
 const FILE_HEADER_BYTES: usize = 69;
+/// Where in it the alignment of batches stands, to its end.
+const ALIGNMENT_AT: usize = FILE_HEADER_BYTES - 8;
 /// The engine's batch header: length and compression type in 8 bytes, offset of its index in 8.
 const BATCH_HEADER_BYTES: usize = 16;
 /// The engine's checksum behind the state record, which is always the last item of a batch.
@@ -51,16 +54,7 @@ pub(super) enum Tail {
 impl NewestFile {
     /// Reads the newest log file below `dir`; empty when there is none.
     pub(super) fn read(dir: &Path) -> io::Result<Self> {
-        let mut newest = None;
-        for entry in fs::read_dir(dir)? {
-            let path = entry?.path();
-            let is_log = path.extension().is_some_and(|e| e == "raftlog");
-            // Names are zero-padded numbers.
-            if is_log && newest.as_ref().is_none_or(|n| path > *n) {
-                newest = Some(path);
-            }
-        }
-        let Some(path) = newest else {
+        let Some(path) = log_files(dir)?.pop() else {
             return Ok(Self::default());
         };
         let bytes = fs::read(path)?;
@@ -112,6 +106,32 @@ impl NewestFile {
         }
         false
     }
+}
+
+/// The log files below `dir`, oldest first.
+fn log_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let paths: io::Result<Vec<PathBuf>> = fs::read_dir(dir)?.map(|e| Ok(e?.path())).collect();
+    let mut files = paths?;
+    files.retain(|path| path.extension().is_some_and(|e| e == "raftlog"));
+    // Names are zero-padded numbers.
+    files.sort();
+    Ok(files)
+}
+
+/// The first log file that says that its batches are aligned, which none is. The engine believes
+/// it, and ends the process when it cannot have as much memory as a flipped bit asks for.
+pub(super) fn aligned_file(dir: &Path) -> io::Result<Option<PathBuf>> {
+    for path in log_files(dir)? {
+        let mut header = Vec::with_capacity(FILE_HEADER_BYTES);
+        let file = fs::File::open(&path)?;
+        file.take(FILE_HEADER_BYTES as u64)
+            .read_to_end(&mut header)?;
+        let alignment = header.get(ALIGNMENT_AT..).unwrap_or_default();
+        if alignment.iter().any(|b| *b != 0) {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
 }
 
 /// Where the batch at `start` says that it ends.
