@@ -13,7 +13,7 @@ use sim_script::params::SEC;
 use types::defaults::UPDATE_MONITOR;
 use types::node::IssuanceState;
 use types::options::Rebalance;
-use types::{ServiceId, Task, TaskState, Timestamp};
+use types::{NodeState, ServiceId, Task, TaskState, Timestamp};
 
 use crate::host::{Host, index, raft_id};
 use crate::node::Stage;
@@ -71,7 +71,10 @@ impl World {
             let steady = link.is_some_and(|l| {
                 l.manager == leader && l.session.is_some() && self.now >= l.since + CONNECTED
             });
-            let gone = agent.removed || agent.lost;
+            // One that slept does not know yet what its manager knows, that they lost each other.
+            let node = self.oracle.state().nodes().get(agent.node);
+            let is_down = node.is_none_or(|n| n.status.state != NodeState::Ready);
+            let gone = agent.removed || agent.lost || is_down;
             if !steady || gone || agent.paused_until > self.now {
                 continue;
             }
