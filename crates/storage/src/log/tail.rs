@@ -19,6 +19,10 @@ use std::path::{Path, PathBuf};
 
 use super::codec::{self, StateRecord};
 
+/// Extension of the files that batches are appended to.
+const APPENDED: &str = "raftlog";
+/// Extension of those to which the engine moves what it keeps of files that it gives back.
+const REWRITTEN: &str = "rewrite";
 /// The engine's file header.
 const FILE_HEADER_BYTES: usize = 69;
 /// Where in it the alignment of batches stands, to its end.
@@ -54,7 +58,7 @@ pub(super) enum Tail {
 impl NewestFile {
     /// Reads the newest log file below `dir`; empty when there is none.
     pub(super) fn read(dir: &Path) -> io::Result<Self> {
-        let Some(path) = log_files(dir)?.pop() else {
+        let Some(path) = numbered(dir, &[APPENDED])?.pop() else {
             return Ok(Self::default());
         };
         let bytes = fs::read(path)?;
@@ -108,20 +112,22 @@ impl NewestFile {
     }
 }
 
-/// The log files below `dir`, oldest first.
-fn log_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+/// The files below `dir` with one of these extensions, by number: that is how they are named.
+fn numbered(dir: &Path, extensions: &[&str]) -> io::Result<Vec<PathBuf>> {
     let paths: io::Result<Vec<PathBuf>> = fs::read_dir(dir)?.map(|e| Ok(e?.path())).collect();
     let mut files = paths?;
-    files.retain(|path| path.extension().is_some_and(|e| e == "raftlog"));
-    // Names are zero-padded numbers.
+    files.retain(|path| {
+        path.extension()
+            .is_some_and(|e| extensions.iter().any(|x| e == *x))
+    });
     files.sort();
     Ok(files)
 }
 
-/// The first log file that says that its batches are aligned, which none is. The engine believes
+/// The first file that says that its batches are aligned, which none is. The engine believes
 /// it, and ends the process when it cannot have as much memory as a flipped bit asks for.
 pub(super) fn aligned_file(dir: &Path) -> io::Result<Option<PathBuf>> {
-    for path in log_files(dir)? {
+    for path in numbered(dir, &[APPENDED, REWRITTEN])? {
         let mut header = Vec::with_capacity(FILE_HEADER_BYTES);
         let file = fs::File::open(&path)?;
         file.take(FILE_HEADER_BYTES as u64)

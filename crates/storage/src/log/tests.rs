@@ -187,6 +187,19 @@ fn every_flipped_bit_of_a_header_is_reported_or_does_no_harm_where_the_process_w
 }
 
 #[test]
+fn a_garbled_header_of_a_file_that_was_moved_together_is_reported() {
+    let log = small_log(1);
+    let mut header = log.bytes[..69].to_vec();
+    let moved = log.path.join("0000000000000001.rewrite");
+    fs::write(&moved, &header).unwrap();
+    open(&log.path);
+    header[61] ^= 1;
+    fs::write(&moved, &header).unwrap();
+    let error = EngineLog::open(config(&log.path)).unwrap_err();
+    assert!(error.to_string().contains("rewrite"), "{error}");
+}
+
+#[test]
 fn a_missing_sector_is_a_torn_batch_at_the_end_and_damage_before_it() {
     let dir = scratch();
     let path = dir.path().join("log");
