@@ -6,6 +6,7 @@
 //! the sequence of the world, so that nothing else shifts with what is broken here.
 
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use consensus::{Entry, Persist};
@@ -18,6 +19,9 @@ use tempfile::TempDir;
 
 /// The unit that every disk writes whole.
 const SECTOR: usize = 512;
+
+/// No log has as many zeros in a row, in bytes; the room behind it has more.
+const WINDOW: u64 = 64 << 10;
 
 /// Batches that a log is written in: damage to the last one can look like a torn write.
 const BATCHES_MAX: u64 = 6;
@@ -163,10 +167,7 @@ impl Files {
 
     /// Keeps the bytes as they are now, without the room that the engine allocated ahead.
     fn note(&mut self) -> Result<(), String> {
-        let mut bytes = fs::read(self.file()?).map_err(|e| e.to_string())?;
-        let blank = |sector: &[u8]| sector == &[0; SECTOR][..sector.len()];
-        let used = bytes.chunks(SECTOR).rposition(|sector| !blank(sector));
-        bytes.truncate(used.map_or(0, |n| (n + 1) * SECTOR));
+        let bytes = used(&self.file()?).map_err(|e| e.to_string())?;
         self.steps.push(bytes);
         Ok(())
     }
@@ -289,6 +290,22 @@ impl Files {
         self.log = None;
         EngineLog::open(config(self.dir.path())).map(|(_, loaded)| loaded)
     }
+}
+
+/// What was written of a file, in whole sectors: all before the first window of zeros.
+fn used(path: &Path) -> io::Result<Vec<u8>> {
+    let blank = |bytes: &[u8]| bytes.iter().all(|b| *b == 0);
+    let (mut file, mut bytes, mut from) = (fs::File::open(path)?, Vec::new(), 0);
+    loop {
+        (&mut file).take(WINDOW).read_to_end(&mut bytes)?;
+        if blank(&bytes[from..]) {
+            break;
+        }
+        from = bytes.len();
+    }
+    let last = bytes.chunks(SECTOR).rposition(|sector| !blank(sector));
+    bytes.truncate(last.map_or(0, |n| (n + 1) * SECTOR));
+    Ok(bytes)
 }
 
 fn config(dir: &Path) -> EngineLogConfig {
