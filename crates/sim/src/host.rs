@@ -33,7 +33,7 @@ pub(crate) const HISTORY_CHANGES_MAX: usize = 100_000;
 const FULL_POLL: u64 = 100 * MS;
 
 /// Crashes, of ten thousand, after which the log is read from files: it takes milliseconds.
-const FILES_LOOKED_AT: u64 = 1_000;
+const FILES_LOOKED_AT: u64 = 300;
 
 /// Ticks between two looks of a leader at who its members should be.
 const ROLES_TICKS: u64 = 3;
