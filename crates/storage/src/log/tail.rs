@@ -98,14 +98,9 @@ impl NewestFile {
         }
     }
 
-    /// Whether the part of any sector between the two offsets, those of a batch, is all zeros. The
-    /// length that a batch begins with has zeros in front: a sector with no more of it is there.
+    /// Whether the part of any sector between the two offsets is all zeros.
     fn lacks_sector(&self, start: usize, end: usize) -> bool {
-        let length = (end.saturating_sub(start) as u64) << 8;
-        let mut at = start + length.leading_zeros() as usize / 8;
-        if at / SECTOR_BYTES == start / SECTOR_BYTES {
-            at = start;
-        }
+        let mut at = start;
         while at < end {
             let next = (at / SECTOR_BYTES + 1) * SECTOR_BYTES;
             if self.bytes[at..next.min(end)].iter().all(|b| *b == 0) {

@@ -187,38 +187,6 @@ fn every_flipped_bit_of_a_header_is_reported_or_does_no_harm_where_the_process_w
 }
 
 #[test]
-fn every_flipped_byte_of_a_last_batch_that_begins_at_the_end_of_a_sector_is_reported() {
-    for bytes in 0..512 {
-        let dir = scratch();
-        let path = dir.path().join("log");
-        let (mut log, _) = open(&path);
-        let size = |path: &Path| {
-            let bytes = fs::read(only_file(path)).unwrap();
-            bytes.iter().rposition(|b| *b != 0).map_or(0, |n| n + 1)
-        };
-        log.append(batch(&[entry(1, 1, bytes)], hard_state(1, 0)))
-            .unwrap();
-        let start = size(&path);
-        if start % 512 < 504 {
-            continue;
-        }
-        log.append(batch(&[], hard_state(2, 1))).unwrap();
-        drop(log);
-        let whole = fs::read(only_file(&path)).unwrap();
-        for at in start..whole.len() {
-            let mut bytes = whole.clone();
-            bytes[at] ^= 1;
-            fs::write(only_file(&path), &bytes).unwrap();
-            let opened = EngineLog::open(config(&path)).map(|(_, loaded)| loaded.hard_state);
-            match opened {
-                Ok(read) => assert_eq!(read, hard_state(2, 1), "batch at {start}, byte {at}"),
-                Err(e) => assert!(matches!(e, OpenLogError::Damaged { .. }), "{e}"),
-            }
-        }
-    }
-}
-
-#[test]
 fn a_garbled_header_of_a_file_that_was_moved_together_is_reported() {
     let log = small_log(1);
     let mut header = log.bytes[..69].to_vec();
